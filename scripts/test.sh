@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Every check and every test: on SQLite, then those of the database again on MariaDB.
+# MariaDB is the one at 127.0.0.1:3306 (root without a password), or one that is started here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONWARNINGS="${PYTHONWARNINGS:-}"
+workers=${TEST_WORKERS:-$(nproc)}
+
+mariadb_dir=""
+finish() {
+  if [ -n "$mariadb_dir" ]; then
+    kill "$(cat "$mariadb_dir/pid")" 2>/dev/null || true
+    while [ -e "$mariadb_dir/pid" ]; do sleep 0.1; done
+    rm -rf "$mariadb_dir"
+  fi
+}
+trap finish EXIT
+
+answers() {
+  .venv/bin/python - "$1" <<'PYTHON' 2>/dev/null
+import sys
+import MySQLdb
+MySQLdb.connect(host="127.0.0.1", port=int(sys.argv[1]), user="root", connect_timeout=2)
+PYTHON
+}
+
+start_mariadb() {
+  if answers 3306; then
+    database_url=mysql://root@127.0.0.1:3306/rpa_platform
+    return
+  fi
+  mariadb_dir=$(mktemp -d -t rpa-mariadb-XXXXXX)
+  local owner=()
+  if [ "$(id -u)" = 0 ]; then
+    chown mysql "$mariadb_dir"
+    owner=(--user=mysql)
+  fi
+  mariadb-install-db "${owner[@]}" --datadir="$mariadb_dir/data" --auth-root-authentication-method=normal \
+    --skip-test-db >/dev/null
+  local port
+  port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  mariadbd --no-defaults "${owner[@]}" --datadir="$mariadb_dir/data" --socket="$mariadb_dir/socket" \
+    --pid-file="$mariadb_dir/pid" --port="$port" --bind-address=127.0.0.1 >"$mariadb_dir/log" 2>&1 &
+  for _ in $(seq 100); do
+    answers "$port" && break
+    sleep 0.2
+  done
+  database_url=mysql://root@127.0.0.1:$port/rpa_platform
+}
+
+echo "== checks"
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/lint-imports >/dev/null || .venv/bin/lint-imports
+DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py makemigrations --check --dry-run
+DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py check --deploy --fail-level ERROR
+
+echo "== tests on an S3 server"
+.venv/bin/python -m pytest -q tests/resources
+
+echo "== tests on SQLite"
+.venv/bin/python -m pytest -q -n "$workers" --dist loadfile --ignore tests/resources "$@"
+
+echo "== tests on MariaDB"
+start_mariadb
+RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest -q -n "$workers" --dist loadfile \
+  tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
+  tests/access/test_list_prices.py tests/api/test_lists.py tests/commands/test_runner.py
