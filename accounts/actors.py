@@ -1,0 +1,45 @@
+"""Who is asking: a person, perhaps through a key that may do less than they may."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiKey, User
+from accounts.refusals import Forbidden
+from accounts.scopes import EVERYTHING
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A user and the limits of the credential by which they came. Every rule takes one of these."""
+
+    user: User
+    key: ApiKey | None = None
+
+    def in_scope(self, permission: str) -> bool:
+        """Whether the credential reaches as far as `permission`; what the user may do is asked elsewhere."""
+        return self.key is None or EVERYTHING in self.key.scopes or permission in self.key.scopes
+
+    def require_scope(self, deed: str) -> None:
+        """For what everybody may do: only a key may be too narrow for it."""
+        if not self.in_scope(deed):
+            raise Forbidden(
+                _("This API key is not allowed to do this (%(permission)s).")
+                % {"permission": deed},
+                details={"permission": deed},
+            )
+
+    @property
+    def is_operator(self) -> bool:
+        """Superusers run the platform and see all of it, unless they came by a narrower key."""
+        return self.user.is_superuser and self.in_scope(EVERYTHING)
+
+
+def actor_of(request: Any) -> Actor:
+    """The actor behind an authenticated request of Django or of REST framework."""
+    user = request.user
+    if not isinstance(user, User):
+        raise TypeError("An anonymous request has no actor: the door must refuse it first.")
+    key = getattr(request, "auth", None)
+    return Actor(user, key if isinstance(key, ApiKey) else None)

@@ -1,0 +1,171 @@
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.admin_audit import EntryAdmin as EntryAdmin
+from accounts.admin_parts import Careful
+from accounts.models import ApiKey, User
+from accounts.scopes import EVERYTHING, KNOWN_SCOPES
+from audit.recording import deed
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(Careful, BaseGroupAdmin, ModelAdmin):
+    """Django's groups, for rights in this admin."""
+
+
+def _is_operator(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_superuser
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    return _is_operator(request) or user is None or not user.is_superuser
+
+
+@admin.register(User)
+class UserAdmin(Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    """People. Staff who manage them make nobody an operator, and touch no operator."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "shown_role", "email", "uid", "last_login", "shown_state"]
+    list_filter = ["is_active", "is_staff", "is_superuser"]
+    search_fields = ["username", "email", "uid"]
+    readonly_fields = ["uid", "last_login", "date_joined"]
+    fieldsets = (*(BaseUserAdmin.fieldsets or ()), (_("Identity"), {"fields": ("uid",)}))
+    filter_horizontal = ()
+    autocomplete_fields = ["groups"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
+        rights = ["is_staff", "is_superuser", "groups", "user_permissions"]
+        return [*self.readonly_fields, *([] if _is_operator(request) else rights)]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    @display(description=_("Role"))
+    def shown_role(self, user: User) -> str:
+        if user.is_superuser:
+            return gettext("Operator")
+        return pgettext("of the admin", "Staff") if user.is_staff else gettext("Person")
+
+    @display(description=_("State"), label={"active": "success", "off": "danger"})
+    def shown_state(self, user: User) -> tuple[str, str]:
+        return ("active", gettext("Active")) if user.is_active else ("off", gettext("Deactivated"))
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(Careful, ModelAdmin):
+    """API keys. The secret is shown once, as the key is made; a key is revoked, not deleted."""
+
+    list_display = [
+        "name",
+        "prefix",
+        "user",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "shown_state",
+    ]
+    list_select_related = ["user"]
+    search_fields = ["name", "prefix", "user__username"]
+    autocomplete_fields = ["user"]
+    fields = [
+        "user",
+        "name",
+        "scopes",
+        "expires_at",
+        "prefix",
+        "created_at",
+        "revoked_at",
+        "last_used_at",
+    ]
+    readonly_fields = ["prefix", "created_at", "revoked_at", "last_used_at"]
+    actions = ["revoke"]
+
+    @display(
+        description=_("State"), label={"valid": "success", "expired": "warning", "off": "danger"}
+    )
+    def shown_state(self, key: ApiKey) -> tuple[str, str]:
+        if key.revoked_at:
+            return "off", gettext("Revoked")
+        if key.expires_at and key.expires_at <= timezone.now():
+            return "expired", gettext("Expired")
+        return "valid", gettext("Valid")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "scopes" and field is not None:
+            field.widget.attrs["rows"] = 2
+            known = ", ".join(sorted(KNOWN_SCOPES))
+            field.help_text = (
+                _('["*"] is all that the user may do. Narrower: a list of %s.') % known
+            )
+        return field
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"scopes": [EVERYTHING]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Operators' keys are theirs alone: widening one would be as good as having another."""
+        keys: QuerySet[ApiKey] = super().get_queryset(request)
+        return keys if _is_operator(request) else keys.filter(user__is_superuser=False)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
+        """A key never changes hands."""
+        return [*self.readonly_fields, *(["user"] if obj else [])]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Who is no superuser makes no key by which they would become one."""
+        if db_field.name == "user" and not _is_operator(request):
+            options["queryset"] = User.objects.filter(is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: ApiKey,
+        form: "ModelForm[ApiKey]",
+        change: bool,
+    ) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        key, secret = ApiKey.issue(
+            user=obj.user, name=obj.name, scopes=obj.scopes, expires_at=obj.expires_at
+        )
+        obj.pk = key.pk
+        obj.refresh_from_db()
+        text = _("The key is %(secret)s. Copy it now: it is never shown again.")
+        self.message_user(request, text % {"secret": secret}, "warning")
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    @admin.action(description=_("Revoke the selected keys"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        revoked = 0
+        for key in queryset.filter(revoked_at=None):
+            with deed("apikey.revoke", key):
+                key.revoked_at = timezone.now()
+                key.save(update_fields=["revoked_at"])
+            revoked += 1
+        self.message_user(request, _("%(count)d revoked.") % {"count": revoked})

@@ -1,0 +1,142 @@
+"""People, and the keys by which their programs come in."""
+
+import hashlib
+import secrets
+import string
+import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.scopes import EVERYTHING, check_scopes
+from audit.rows import Audited, AuditedQuerySet
+
+_ALPHABET = string.ascii_letters + string.digits
+_KEY_LENGTH = 40
+_PREFIX_LENGTH = 8
+#: A busy key would otherwise cost a write a request.
+_LAST_USE_EVERY = timedelta(minutes=1)
+
+
+def new_uid() -> str:
+    return uuid.uuid4().hex
+
+
+class PeopleManager(UserManager["User"]):
+    """Django's, of people whose changes are audited."""
+
+    use_in_migrations = False
+
+    def get_queryset(self) -> AuditedQuerySet["User"]:
+        return AuditedQuerySet(self.model, using=self._db)
+
+
+class User(Audited, AbstractUser):
+    """A person. `uid` is the name that other tables know them by: the OIDC subject, or generated."""
+
+    audit_ignored = frozenset({"last_login"})
+    audit_secret = frozenset({"password"})
+
+    uid = models.CharField(_("uid"), max_length=128, unique=True, default=new_uid)
+
+    objects: ClassVar[PeopleManager] = PeopleManager()
+
+    class Meta(AbstractUser.Meta):
+        swappable = "AUTH_USER_MODEL"
+
+
+class ApiKeyQuerySet(AuditedQuerySet["ApiKey"]):
+    def find(self, key: str) -> "ApiKey | None":
+        """The usable key with this secret, or None. One indexed look-up of its hash."""
+        if len(key) != _KEY_LENGTH or not key.isascii() or not key.isalnum():
+            return None
+        digest = digest_of(key)
+        try:
+            found = self.select_related("user").get(digest=digest)
+        except ApiKey.DoesNotExist:
+            return None
+        # A collation may compare loosely; the hash must match to the letter.
+        same = secrets.compare_digest(found.digest, digest)
+        return found if same and found.is_usable else None
+
+
+class ApiKey(Audited):
+    """A program's credential: shown once, kept as a hash, limited by scopes and expiry.
+
+    The secret has 238 bits of entropy, so one SHA-256 (a microsecond) protects it as well as a slow
+    password hash would. `scopes` are permission keys such as `execution.run`; `["*"]` is all that
+    the owner may do.
+    """
+
+    audit_ignored = frozenset({"last_used_at"})
+    audit_secret = frozenset({"digest"})
+
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("user")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    prefix = models.CharField(_("prefix"), max_length=_PREFIX_LENGTH)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(_("scopes"), default=list)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def clean(self) -> None:
+        try:
+            check_scopes(self.scopes)
+        except ValidationError as error:
+            raise ValidationError({"scopes": error}) from None
+
+    @classmethod
+    def issue(
+        cls,
+        *,
+        user: User,
+        name: str,
+        scopes: list[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple["ApiKey", str]:
+        """A new key and its secret, which nobody can read again."""
+        secret = "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
+        key = cls.objects.create(
+            user=user,
+            name=name,
+            prefix=secret[:_PREFIX_LENGTH],
+            digest=digest_of(secret),
+            scopes=[EVERYTHING] if scopes is None else scopes,
+            expires_at=expires_at,
+        )
+        return key, secret
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it still opens a door: not revoked, not expired, its owner active."""
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not expired and self.user.is_active
+
+    def note_use(self) -> None:
+        """Remember that the key was used, to the minute."""
+        now = timezone.now()
+        if self.last_used_at is None or now - self.last_used_at > _LAST_USE_EVERY:
+            ApiKey.objects.filter(pk=self.pk).update(last_used_at=now)
+
+
+def digest_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

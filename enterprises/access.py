@@ -1,0 +1,89 @@
+"""The one answer to "may this actor do this in this enterprise?", asked by every door.
+
+As `spaces/access.py` for spaces: a row of `EnterprisePermission` a deed, a column a role.
+"""
+
+from django.db import connection
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.actors import Actor
+from accounts.refusals import Forbidden, NotFound
+from enterprises.models import (
+    Enterprise,
+    EnterpriseQuerySet,
+    EnterpriseRole,
+    EnterpriseUser,
+)
+from enterprises.permissions import DEFAULTS
+
+#: The enterprises whose members of somebody's role may do a deed: one statement, as for spaces.
+_GRANTED = f"""
+    SELECT member.enterprise_id FROM agent_enterprise_user member
+    JOIN agent_enterprise_permission deed ON deed.permission_key = %s
+    JOIN agent_enterprise house ON house.id = member.enterprise_id
+    WHERE member.uid = %s
+    AND (deed.officer AND member.role = {EnterpriseRole.OFFICER:d}
+        OR deed.governor AND member.role = {EnterpriseRole.GOVERNOR:d}
+        OR deed.staff AND member.role = {EnterpriseRole.STAFF:d})
+    AND (deed.available_expired OR house.expire_time IS NULL OR house.expire_time > %s)
+"""  # noqa: S608 - constants
+#: The rank of operators: above every role.
+OPERATOR = 0
+
+
+def enterprises_allowing(
+    actor: Actor, permission: str, *, among: EnterpriseQuerySet | None = None
+) -> EnterpriseQuerySet:
+    """The living enterprises, or those `among` others, in which `actor` may do `permission`.
+
+    Never raises for a refusal: it is empty.
+    """
+    if permission not in DEFAULTS:
+        raise LookupError(f"{permission!r} is not a permission of an enterprise.")
+    enterprises = Enterprise.objects.alive() if among is None else among
+    if not actor.user.is_active or not actor.in_scope(permission):
+        return enterprises.none()
+    if actor.is_operator:
+        return enterprises
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return enterprises.filter(
+        pk__in=RawSQL(_GRANTED, [permission, actor.user.uid, now])  # noqa: S611 - a constant
+    )
+
+
+def may_in_enterprise(actor: Actor, permission: str, *, enterprise: Enterprise) -> bool:
+    return enterprises_allowing(actor, permission).filter(pk=enterprise.pk).exists()
+
+
+def require_in_enterprise(
+    actor: Actor, permission: str, *, enterprise: Enterprise, seen: bool = False
+) -> None:
+    """Return if allowed; else NotFound where `actor` may not view the enterprise, Forbidden where they may.
+
+    `seen`: what the deed is about is known to them anyway, such as a space that they are in.
+    """
+    if may_in_enterprise(actor, permission, enterprise=enterprise):
+        return
+    if not seen and not may_in_enterprise(actor, "enterprise.view", enterprise=enterprise):
+        raise NotFound(_("Not found."))
+    if enterprise.expired:
+        raise Forbidden(
+            _("The enterprise %(name)s has expired: it is read-only until it is renewed.")
+            % {"name": enterprise.name},
+            code="enterprise_expired",
+        )
+    raise Forbidden(
+        _("Your role in the enterprise %(enterprise)s does not allow this (%(permission)s).")
+        % {"enterprise": enterprise.name, "permission": permission},
+        details={"permission": permission},
+    )
+
+
+def rank_of(actor: Actor, enterprise: Enterprise) -> int:
+    """How high `actor` stands: the number of their role, the lower the higher. Operators stand above all."""
+    if actor.is_operator:
+        return OPERATOR
+    role = EnterpriseUser.objects.filter(enterprise=enterprise, user=actor.user)
+    return role.values_list("role", flat=True).first() or EnterpriseRole.STAFF

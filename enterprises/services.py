@@ -1,0 +1,249 @@
+"""What may be done with enterprises and their members.
+
+Every deed that changes who belongs to an enterprise, or to a space of it, first locks the enterprise's row: what
+it then reads of members and limits stays true until it is done.
+"""
+
+from django.db import IntegrityError
+from django.dispatch import Signal
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.actors import Actor
+from accounts.models import User
+from accounts.refusals import Forbidden, NotFound, Refused
+from accounts.validation import invalid, picture_address, tidy_name
+from audit.recording import audited, recording
+from enterprises.access import enterprises_allowing, rank_of, require_in_enterprise
+from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser, ServiceType
+
+#: Sent with `enterprise`, `user` and `heir` (the officer) in the transaction that ends the membership of `user`.
+member_gone = Signal()
+#: Sent with `enterprise` in the transaction that hides it.
+enterprise_deleted = Signal()
+
+
+class NameTaken(Refused):
+    code = "name_taken"
+
+
+class LastOfficer(Refused):
+    """An enterprise always has its officer: the office is handed over first."""
+
+    code = "last_officer"
+
+
+class NotAMember(NotFound):
+    code = "not_a_member"
+
+
+@audited("enterprise.create")
+def create_enterprise(
+    *,
+    name: str,
+    by: Actor,
+    service_type: ServiceType = ServiceType.TEAM,
+    logo_url: str = "",
+    avatar_url: str = "",
+) -> Enterprise:
+    """An enterprise whose officer is its creator. Its name is unique among the living ones."""
+    by.require_scope("enterprise.create")
+    enterprise = Enterprise(
+        name=tidy_name(name),
+        creator=by.user,
+        service_type=service_type,
+        logo_url=picture_address("logo_url", logo_url),
+        avatar_url=picture_address("avatar_url", avatar_url),
+    )
+    try:
+        with recording():
+            enterprise.save()
+            enterprise.members.create(user=by.user, role=EnterpriseRole.OFFICER)
+    except IntegrityError:
+        raise _name_taken(enterprise) from None
+    return enterprise
+
+
+@audited("enterprise.change")
+def change_enterprise(
+    enterprise: Enterprise,
+    *,
+    by: Actor,
+    name: str | None = None,
+    logo_url: str | None = None,
+    avatar_url: str | None = None,
+) -> Enterprise:
+    """Change what is given, each by its own permission; None leaves as it is."""
+    changed = ["update_time"]
+    if name is not None:
+        require_in_enterprise(by, "enterprise.rename", enterprise=enterprise)
+        enterprise.name = tidy_name(name)
+        changed.append("name")
+    if logo_url is not None:
+        require_in_enterprise(by, "enterprise.set_logo", enterprise=enterprise)
+        enterprise.logo_url = picture_address("logo_url", logo_url)
+        changed.append("logo_url")
+    if avatar_url is not None:
+        require_in_enterprise(by, "enterprise.set_avatar", enterprise=enterprise)
+        enterprise.avatar_url = picture_address("avatar_url", avatar_url)
+        changed.append("avatar_url")
+    if len(changed) == 1:
+        require_in_enterprise(by, "enterprise.view", enterprise=enterprise)
+        return enterprise
+    try:
+        with recording():
+            enterprise.save(update_fields=changed)
+    except IntegrityError:
+        raise _name_taken(enterprise) from None
+    return enterprise
+
+
+def visit_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
+    """Remember when `by` last worked in it. An operator who is no member leaves no trace."""
+    require_in_enterprise(by, "enterprise.view", enterprise=enterprise)
+    visited = EnterpriseUser.objects.filter(enterprise=enterprise, user=by.user)
+    visited.update(last_visit_time=timezone.now())
+
+
+def locked(enterprise: Enterprise) -> Enterprise:
+    """The enterprise as it is now, its row locked until the transaction ends. NotFound once it is deleted."""
+    found = Enterprise.objects.alive().select_for_update().filter(pk=enterprise.pk).first()
+    if found is None:
+        raise NotFound(_("Not found."))
+    return found
+
+
+@audited("enterprise.member_role")
+def change_member_role(
+    enterprise: Enterprise, uid: str, role: EnterpriseRole, *, by: Actor
+) -> EnterpriseUser:
+    """Make a governor a member of staff, or the other way round. The office is handed over instead."""
+    enterprise = locked(enterprise)
+    require_in_enterprise(by, "member.change_role", enterprise=enterprise)
+    if role == EnterpriseRole.OFFICER:
+        raise invalid("role", _("There is one officer: hand the office over instead."))
+    member = _member(enterprise, uid)
+    rank = _require_above(by, member)
+    if role < rank:
+        raise Forbidden(_("Nobody grants a role above their own."), code="role_too_high")
+    member.role = role
+    member.save(update_fields=["role", "update_time"])
+    return member
+
+
+@audited("enterprise.member_remove")
+def remove_member(enterprise: Enterprise, uid: str, *, by: Actor) -> None:
+    """End a membership, and those in the enterprise's spaces. The spaces that they owned go to the officer."""
+    enterprise = locked(enterprise)
+    require_in_enterprise(by, "member.remove", enterprise=enterprise)
+    member = _member(enterprise, uid)
+    _require_above(by, member)
+    _end(member, enterprise)
+
+
+@audited("enterprise.leave")
+def leave_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
+    """As `remove_member`, by the member."""
+    enterprise = locked(enterprise)
+    require_in_enterprise(by, "enterprise.leave", enterprise=enterprise)
+    member = _member(enterprise, by.user.uid)
+    if member.role == EnterpriseRole.OFFICER:
+        raise _last_officer()
+    _end(member, enterprise)
+
+
+@audited("enterprise.transfer")
+def transfer_enterprise(enterprise: Enterprise, uid: str, *, by: Actor) -> None:
+    """Make another member the officer. The officer of before becomes a governor."""
+    enterprise = locked(enterprise)
+    require_in_enterprise(by, "enterprise.transfer", enterprise=enterprise)
+    heir = _member(enterprise, uid)
+    if not heir.user.is_active:
+        raise invalid("user", _("%(user)s is deactivated.") % {"user": heir.user})
+    if heir.role == EnterpriseRole.OFFICER:
+        raise invalid("user", _("They are the officer already."))
+    now = timezone.now()
+    officers = enterprise.members.filter(role=EnterpriseRole.OFFICER)
+    officers.update(role=EnterpriseRole.GOVERNOR, update_time=now)
+    EnterpriseUser.objects.filter(pk=heir.pk).update(role=EnterpriseRole.OFFICER, update_time=now)
+
+
+@audited("enterprise.delete")
+def delete_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
+    """Hide the enterprise and all that is in it, and cancel the runs that wait there; nothing is destroyed."""
+    enterprise = locked(enterprise)
+    require_in_enterprise(by, "enterprise.delete", enterprise=enterprise)
+    hide_enterprise(enterprise)
+
+
+@audited("enterprise.delete")
+def hide_enterprise(enterprise: Enterprise) -> None:
+    """As `delete_enterprise`, for the admin, which says who may."""
+    Enterprise.objects.filter(pk=enterprise.pk).update(deleted=True, update_time=timezone.now())
+    enterprise_deleted.send(Enterprise, enterprise=enterprise)
+
+
+@audited("enterprise.restore")
+def restore_enterprise(enterprise: Enterprise, *, by: Actor) -> Enterprise:
+    """Show a deleted enterprise again with all that was in it; NameTaken if another has got its name."""
+    deleted = Enterprise.objects.filter(deleted=True, pk=enterprise.pk)
+    if not enterprises_allowing(by, "enterprise.delete", among=deleted).exists():
+        raise NotFound(_("Not found."))
+    return unhide_enterprise(enterprise)
+
+
+@audited("enterprise.restore")
+def unhide_enterprise(enterprise: Enterprise) -> Enterprise:
+    """As `restore_enterprise`, for the admin, which says who may."""
+    try:
+        with recording():
+            Enterprise.objects.filter(pk=enterprise.pk).update(
+                deleted=False, update_time=timezone.now()
+            )
+    except IntegrityError:
+        raise _name_taken(enterprise) from None
+    enterprise.deleted = False
+    return enterprise
+
+
+def officer_of(enterprise: Enterprise) -> User | None:
+    """None where somebody has emptied the tables by hand."""
+    officers = enterprise.members.filter(role=EnterpriseRole.OFFICER).select_related("user")
+    officer = officers.first()
+    return officer.user if officer else None
+
+
+def _end(member: EnterpriseUser, enterprise: Enterprise) -> None:
+    heir = officer_of(enterprise)
+    user = member.user
+    member.delete()
+    member_gone.send(Enterprise, enterprise=enterprise, user=user, heir=heir)
+
+
+def _member(enterprise: Enterprise, uid: str) -> EnterpriseUser:
+    member = enterprise.members.select_related("user").filter(user__uid=uid).first()
+    if member is None:
+        raise NotAMember(_("That user is no member of %(name)s.") % {"name": enterprise.name})
+    return member
+
+
+def _require_above(by: Actor, member: EnterpriseUser) -> int:
+    """The rank of `by`, who may touch the member; else Forbidden, or LastOfficer where nobody may."""
+    rank = rank_of(by, member.enterprise)
+    if rank > member.role:
+        raise Forbidden(
+            _("Your role is below that of %(user)s.") % {"user": member.user}, code="role_too_low"
+        )
+    if member.role == EnterpriseRole.OFFICER:
+        raise _last_officer()
+    return rank
+
+
+def _last_officer() -> LastOfficer:
+    return LastOfficer(_("An enterprise has always one officer. Hand the office over first."))
+
+
+def _name_taken(enterprise: Enterprise) -> NameTaken:
+    return NameTaken(
+        _("There is an enterprise named %(name)s already.") % {"name": enterprise.name}
+    )

@@ -1,0 +1,110 @@
+"""The one answer to "may this actor do this here?", asked by every door.
+
+Permission is data: a row of `SpacePermission` a deed, a column a role. What an actor may not even
+view does not exist for them.
+"""
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.actors import Actor
+from accounts.refusals import Forbidden, NotFound
+from enterprises.access import OPERATOR, enterprises_allowing
+from enterprises.models import EnterprisePermission
+from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
+from spaces.models import Space, SpacePermission, SpaceQuerySet, SpaceRole, SpaceUser
+from spaces.permissions import DEFAULTS
+
+#: The spaces whose members of somebody's role may do a deed. As it stands because every request asks it, and
+#: building it of querysets took longer than anything else in a request.
+_GRANTED = f"""
+    SELECT member.space_id FROM agent_space_user member
+    JOIN agent_space_permission deed ON deed.permission_key = %s
+    JOIN agent_space room ON room.id = member.space_id
+    LEFT JOIN agent_enterprise house ON house.id = room.enterprise_id
+    WHERE member.uid = %s
+    AND (deed.owner AND member.role = {SpaceRole.OWNER:d}
+        OR deed.admin AND member.role = {SpaceRole.ADMIN:d}
+        OR deed.member AND member.role = {SpaceRole.MEMBER:d})
+    AND (deed.available_expired OR house.expire_time IS NULL OR house.expire_time > %s)
+"""  # noqa: S608 - constants
+
+
+def spaces_allowing(
+    actor: Actor, permission: str, *, among: SpaceQuerySet | None = None
+) -> SpaceQuerySet:
+    """The living spaces, or those `among` others, in which `actor` may do `permission`.
+
+    Never raises for a refusal: it is empty.
+    """
+    if permission not in DEFAULTS:
+        raise LookupError(f"{permission!r} is not a permission of a space.")
+    spaces = Space.objects.alive() if among is None else among
+    if not actor.user.is_active or not actor.in_scope(permission):
+        return spaces.none()
+    if actor.is_operator:
+        return spaces
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return spaces.filter(
+        pk__in=RawSQL(_GRANTED, [permission, actor.user.uid, now])  # noqa: S611 - a constant
+    )
+
+
+def may(actor: Actor, permission: str, *, space: Space) -> bool:
+    return spaces_allowing(actor, permission).filter(pk=space.pk).exists()
+
+
+def require(actor: Actor, permission: str, *, space: Space) -> None:
+    """Return if allowed; else NotFound where the space does not exist for `actor`, Forbidden where it does."""
+    if may(actor, permission, space=space):
+        return
+    if not known_spaces(actor).filter(pk=space.pk).exists():
+        raise NotFound(_("Not found."))
+    if space.enterprise is not None and space.enterprise.expired:
+        raise Forbidden(
+            _("The enterprise %(name)s has expired: it is read-only until it is renewed.")
+            % {"name": space.enterprise.name},
+            code="enterprise_expired",
+        )
+    raise Forbidden(
+        _("Your role in the space %(space)s does not allow this (%(permission)s).")
+        % {"space": space.name, "permission": permission},
+        code="forbidden",
+        details={"permission": permission},
+    )
+
+
+def known_spaces(actor: Actor) -> SpaceQuerySet:
+    """The spaces that exist for `actor`: those that they may view, and all of an enterprise that lists them.
+
+    What is in a space is another question: see `spaces_allowing`.
+    """
+    listed = enterprises_allowing(actor, "space.list_all")
+    viewed = spaces_allowing(actor, "space.view")
+    return Space.objects.alive().filter(
+        Q(pk__in=viewed.values("pk")) | Q(enterprise__in=listed.values("pk"))
+    )
+
+
+def rank_of(actor: Actor, space: Space) -> int:
+    """How high `actor` stands: the number of their role, the lower the higher. Operators stand above all."""
+    if actor.is_operator:
+        return OPERATOR
+    role = SpaceUser.objects.filter(space=space, user=actor.user)
+    return role.values_list("role", flat=True).first() or SpaceRole.MEMBER
+
+
+def missing_permissions() -> list[str]:
+    """What the code asks about and the tables have no row for, as `table: permission`.
+
+    Without its row a deed is refused to everybody but operators.
+    """
+    asked = ((EnterprisePermission, ENTERPRISE_DEFAULTS), (SpacePermission, DEFAULTS))
+    missing = []
+    for table, defaults in asked:
+        known = set(table.objects.values_list("permission_key", flat=True))
+        missing += [f"{table._meta.db_table}: {key}" for key in defaults if key not in known]
+    return missing
