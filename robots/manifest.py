@@ -1,0 +1,248 @@
+"""What a package is: its tasks, its environment, its parameters, and how a task is started."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+from django.utils.translation import gettext as _
+
+from robots.environments import EnvironmentSpec
+from robots.refusals import PackageRefused
+
+DEFAULT_ARTIFACTS = "output"
+MAX_TASKS = 200
+MAX_TASK_NAME = 255
+MAX_WORD = 8192
+#: As long as a run may take at most: a robot that asks for more could never be run.
+MAX_TIMEOUT = 24 * 3600
+MEMORY_RANGE = (64, 64 * 1024)
+MAX_DESCRIPTION = 2000
+
+_PYTHON = re.compile(r"python(3(\.\d+)?)?(\.exe)?", re.IGNORECASE)
+
+
+class Kind(StrEnum):
+    """By which convention the package says what it is."""
+
+    ROBOT = "robot"  # robot.yaml
+    ACTIONS = "actions"  # package.yaml
+    SCRIPT = "script"  # a Python file
+    SUITE = "suite"  # Robot Framework, without a robot.yaml
+
+
+class TaskNotFound(LookupError):
+    """The package has no task of that name, or has several and none was named. The message lists them."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The platform's own few words on a robot, `rpa:` in robot.yaml or [tool.rpa] in a script."""
+
+    parameters: dict[str, Any] | None = None
+    profile: str = "strict"
+    timeout: int | None = None  # seconds
+    memory: int | None = None  # MiB
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that the platform needs to know of a package in order to run it.
+
+    Immutable, and survives `from_json(to_json())` unchanged: it is kept with the robot's version.
+    """
+
+    kind: Kind
+    entry: str
+    # Task name -> command as its author wrote it.
+    tasks: Mapping[str, tuple[str, ...]]
+    artifacts: str = DEFAULT_ARTIFACTS
+    path: tuple[str, ...] = ()
+    python_path: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+    environment: EnvironmentSpec | None = None
+    extension: Extension = field(default_factory=Extension)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, Any] | None:
+        """JSON Schema of the parameters; None takes any object."""
+        return self.extension.parameters
+
+    @property
+    def profile(self) -> str:
+        return self.extension.profile
+
+    @property
+    def timeout(self) -> int | None:
+        return self.extension.timeout
+
+    @property
+    def memory(self) -> int | None:
+        return self.extension.memory
+
+    @property
+    def description(self) -> str:
+        return self.extension.description
+
+    def task(self, name: str | None = None) -> str:
+        """The task's name as its author spells it. No name will do if there is only one task."""
+        wanted = (name or "").strip().casefold()
+        if not wanted and len(self.tasks) == 1:
+            return next(iter(self.tasks))
+        for each in self.tasks:
+            if wanted == each.strip().casefold():
+                return each
+        names = ", ".join(self.tasks)
+        if wanted:
+            raise TaskNotFound(
+                _("There is no task '%(name)s'. The robot has: %(names)s.")
+                % {"name": name, "names": names}
+            )
+        raise TaskNotFound(
+            _("The robot has several tasks; name one of: %(names)s.") % {"names": names}
+        )
+
+    def commands(
+        self, task: str | None = None, *, python: str = "/env/bin/python", folder: str = "/work"
+    ) -> list[tuple[str, ...]]:
+        """What to execute one after the other, the first that fails ending the run. The last is the task itself."""
+        return [
+            _runnable(command, python, folder)
+            for command in (*self.before, self.tasks[self.task(task)])
+        ]
+
+    def search_paths(self, *, folder: str = "/work") -> tuple[list[str], list[str]]:
+        """PATH's and PYTHONPATH's own additions, absolute."""
+
+        def absolute(parts: Iterable[str]) -> list[str]:
+            return [folder if part in {"", "."} else f"{folder}/{part}" for part in parts]
+
+        return absolute(self.path), absolute(self.python_path)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind.value,
+            "entry": self.entry,
+            # A list: JSON columns may reorder the keys of an object, and the order of tasks is the author's.
+            "tasks": [
+                {"name": name, "command": list(command)} for name, command in self.tasks.items()
+            ],
+            "artifacts": self.artifacts,
+            "path": list(self.path),
+            "python_path": list(self.python_path),
+            "before": [list(command) for command in self.before],
+            "environment": self.environment.to_json() if self.environment else None,
+            "parameters": self.parameters,
+            "profile": self.profile,
+            "timeout": self.timeout,
+            "memory": self.memory,
+            "description": self.description,
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            kind=Kind(data["kind"]),
+            entry=data["entry"],
+            tasks={task["name"]: tuple(task["command"]) for task in data["tasks"]},
+            artifacts=data["artifacts"],
+            path=tuple(data["path"]),
+            python_path=tuple(data["python_path"]),
+            before=tuple(tuple(command) for command in data["before"]),
+            environment=EnvironmentSpec.from_json(data["environment"])
+            if data["environment"]
+            else None,
+            extension=Extension(
+                data["parameters"],
+                data["profile"],
+                data["timeout"],
+                data["memory"],
+                data["description"],
+            ),
+            warnings=tuple(data["warnings"]),
+        )
+
+    def with_environment(self, environment: EnvironmentSpec | None) -> Self:
+        return replace(self, environment=environment)
+
+
+def split(command: str, where: str) -> tuple[str, ...]:
+    """The words of a command line, as a shell would see them; no shell ever runs it."""
+    try:
+        return checked_command(shlex.split(command), where)
+    except ValueError as error:
+        if isinstance(error, PackageRefused):
+            raise
+        raise PackageRefused(
+            "bad_command",
+            _("'%(command)s' cannot be split into words: %(problem)s")
+            % {"command": command[:200], "problem": error},
+            where,
+        ) from error
+
+
+def checked_command(words: object, where: str) -> tuple[str, ...]:
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise PackageRefused(
+            "bad_command", _("A command must be a list of texts that is not empty."), where
+        )
+    if (
+        not words[0]
+        or len(words) > 256
+        or any("\0" in word or len(word.encode()) > MAX_WORD for word in words)
+    ):
+        raise PackageRefused(
+            "bad_command",
+            _("A command must not begin with an empty word, be overlong or hold a NUL."),
+            where,
+        )
+    return tuple(words)
+
+
+def relative_folder(value: object, where: str) -> str:
+    """`value` as a plain relative folder ("." for the robot's own)."""
+    if not isinstance(value, str) or "\0" in value or ":" in value or len(value) > 1024:
+        raise PackageRefused("bad_path", _("A relative path is expected."), where)
+    path = PurePosixPath(value.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise PackageRefused(
+            "bad_path",
+            _("'%(path)s' leads out of the robot's folder.") % {"path": value[:200]},
+            where,
+        )
+    return str(path)
+
+
+def suite_command(artifacts: str, target: str, task: str | None = None) -> tuple[str, ...]:
+    """Run Robot Framework as rcc does."""
+    chosen = ("--task", task) if task else ()
+    return (
+        "python",
+        "-m",
+        "robot",
+        "--report",
+        "NONE",
+        "--outputdir",
+        artifacts,
+        "--logtitle",
+        "Task log",
+        *chosen,
+        target,
+    )
+
+
+def _runnable(command: tuple[str, ...], python: str, folder: str) -> tuple[str, ...]:
+    program, *rest = command
+    if _PYTHON.fullmatch(program):
+        return (python, *rest)
+    if program.startswith("./"):
+        return (f"{folder}/{program[2:]}", *rest)
+    return command

@@ -1,0 +1,237 @@
+"""The parameters that a robot takes, described by a JSON Schema (2020-12) that its author wrote.
+
+The platform evaluates the author's schema on every request to run, so the schema is checked to be finite work first:
+no recursion, a bound on what its references expand to, and no pattern whose matching can explode.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
+
+from robots.patterns import PatternRefused, longest_text
+from robots.refusals import PackageRefused
+from robots.violations import sentence
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MAX_EXPANDED_NODES = 20_000
+MAX_PROPERTY_NAME = 256
+
+_FORBIDDEN = (
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$recursiveRef",
+    "$vocabulary",
+    "$anchor",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_SCHEMAS = frozenset(
+    {"items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"}
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with given parameters: where ("invoice.lines.0", "" for the whole), and what."""
+
+    path: str
+    message: str
+
+
+def checked_schema(schema: object, where: str) -> dict[str, Any]:
+    """`schema` itself once it is proven to describe an object and to be harmless to evaluate."""
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        raise _bad(_("It must be a JSON Schema with type: object at the top."), where)
+    if schema.get("$schema", DIALECT).rstrip("#") != DIALECT:
+        raise _bad(_("Only JSON Schema 2020-12 is understood; leave out $schema."), where)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        at = ".".join(str(part) for part in error.absolute_path)
+        said = sentence(error)
+        raise _bad(f"{at}: {said}"[:500] if at else said[:500], where) from error
+    except RecursionError as error:
+        raise _bad(_("It is nested too deeply."), where) from error
+    _Walk(schema, where).through(schema, ())
+    return schema
+
+
+def problems(schema: Mapping[str, Any] | None, parameters: object) -> list[Problem]:
+    """Everything that is wrong with `parameters`; empty if the robot can be run with them.
+
+    A robot without a schema takes any object.
+    """
+    if not isinstance(parameters, dict):
+        return [Problem("", _("Parameters must be an object."))]
+    if _longest_name(parameters) > MAX_PROPERTY_NAME:
+        return [
+            Problem(
+                "", _("A name is longer than %(limit)d characters.") % {"limit": MAX_PROPERTY_NAME}
+            )
+        ]
+    if schema is None:
+        return []
+    errors: Iterator[ValidationError] = _Validator(
+        schema, format_checker=Draft202012Validator.FORMAT_CHECKER
+    ).iter_errors(parameters)
+    found = [best_match([error]) or error for error in errors]
+    return [Problem(_path(error), sentence(error)[:500]) for error in found]
+
+
+def with_defaults(
+    schema: Mapping[str, Any] | None, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`parameters`, completed by the defaults of the schema's top-level properties."""
+    properties: Mapping[str, Any] = (schema or {}).get("properties", {})
+    defaults = {
+        name: each["default"]
+        for name, each in properties.items()
+        if isinstance(each, dict) and "default" in each
+    }
+    return {**defaults, **parameters}
+
+
+def _path(error: ValidationError) -> str:
+    parts = [str(part) for part in error.absolute_path]
+    if error.validator == "required" and isinstance(error.instance, dict):
+        wanted: list[str] = list(error.validator_value)  # type: ignore[arg-type]
+        parts += [name for name in wanted if f"'{name}'" in error.message][:1]
+    return ".".join(parts)
+
+
+class _Walk:
+    """Visits a schema as its evaluation would, every reference expanded."""
+
+    def __init__(self, root: dict[str, Any], where: str) -> None:
+        self.root = root
+        self.where = where
+        self.visited = 0
+
+    def through(self, schema: object, following: tuple[str, ...]) -> None:
+        self.visited += 1
+        if self.visited > MAX_EXPANDED_NODES:
+            raise _bad(_("Its references expand to too much."), self.where)
+        if not isinstance(schema, dict):
+            return
+        for name in _FORBIDDEN:
+            if name in schema:
+                raise _bad(_("%(keyword)s is not supported here.") % {"keyword": name}, self.where)
+        if "$id" in schema and schema is not self.root:
+            raise _bad(_("%(keyword)s is not supported here.") % {"keyword": "$id"}, self.where)
+        self._check_patterns(schema)
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            if reference in following:
+                raise _bad(
+                    _("It refers to itself (%(reference)s).") % {"reference": reference[:120]},
+                    self.where,
+                )
+            self.through(self._target(reference), (*following, reference))
+        for keyword, value in schema.items():
+            if keyword in _SCHEMAS:
+                self.through(value, following)
+            elif keyword in _LISTS_OF_SCHEMAS:
+                for each in value:
+                    self.through(each, following)
+            elif keyword in _MAPS_OF_SCHEMAS:
+                for each in value.values():
+                    self.through(each, following)
+
+    def _target(self, reference: str) -> object:
+        if not reference.startswith("#/"):
+            raise _bad(
+                _(
+                    "A reference may only point into the schema itself (#/$defs/...), not to %(reference)s."
+                )
+                % {"reference": reference[:120]},
+                self.where,
+            )
+        target: object = self.root
+        for part in reference[2:].split("/"):
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, dict) and name in target:
+                target = target[name]
+            else:
+                raise _bad(
+                    _("It refers to %(reference)s, which it does not have.")
+                    % {"reference": reference[:120]},
+                    self.where,
+                )
+        return target
+
+    def _check_patterns(self, schema: dict[str, Any]) -> None:
+        patterns = list(schema.get("patternProperties", {}))
+        if isinstance(schema.get("pattern"), str):
+            patterns.append(schema["pattern"])
+        for pattern in patterns:
+            try:
+                if longest_text(pattern) < MAX_PROPERTY_NAME and pattern in schema.get(
+                    "patternProperties", {}
+                ):
+                    raise PatternRefused(
+                        _(
+                            "matching it may take too long. Use fewer '*' and '+', and begin it with '^'."
+                        )
+                    )
+            except PatternRefused as error:
+                raise _bad(
+                    _("The pattern %(pattern)s cannot be used: %(reason)s")
+                    % {"pattern": pattern[:120], "reason": error},
+                    self.where,
+                ) from error
+
+
+def _pattern(
+    _validator: object, pattern: str, instance: object, _schema: object
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, str):
+        return
+    if len(instance) > longest_text(pattern):
+        yield ValidationError(_("The text is too long to be checked against its pattern."))
+    elif not re.search(pattern, instance):
+        yield ValidationError(_("It does not match %(pattern)s.") % {"pattern": pattern})
+
+
+def _unique_items(
+    _validator: object, wanted: bool, instance: object, _schema: object
+) -> Iterator[ValidationError]:
+    """Linear, where the library compares every pair."""
+    if wanted and isinstance(instance, list):
+        forms = {json.dumps(_by_value(item), sort_keys=True) for item in instance}
+        if len(forms) < len(instance):
+            yield ValidationError(_("The list has the same value more than once."))
+
+
+def _by_value(item: object) -> object:
+    """1 and 1.0 are the same number."""
+    if isinstance(item, float) and item.is_integer():
+        return int(item)
+    if isinstance(item, dict):
+        return {name: _by_value(each) for name, each in item.items()}
+    return [_by_value(each) for each in item] if isinstance(item, list) else item
+
+
+def _longest_name(value: object) -> int:
+    if isinstance(value, dict):
+        return max((max(len(name), _longest_name(each)) for name, each in value.items()), default=0)
+    return max(map(_longest_name, value), default=0) if isinstance(value, list) else 0
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items}
+)
+
+
+def _bad(message: str, where: str) -> PackageRefused:
+    return PackageRefused("bad_parameters", message, where)
