@@ -1,0 +1,247 @@
+"""The only module that moves an execution's status: along the drawn arrows, by compare-and-set.
+
+Each move appends its status event and changes the row in one transaction. Lock order: the stream's
+row first, then the execution's.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Field
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.refusals import Refused
+from executions import hints
+from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
+from executions.events import Draft, Head, Source, StreamClosed, append, writing
+from executions.models import Execution, ExecutionStream, Runner
+
+_MOVES = {
+    Status.PENDING: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
+    Status.RUNNING: {Status.COMPLETED, Status.FAILED, Status.CANCELLED},
+}
+
+
+class WrongMoment(Refused):
+    """Somebody else moved it first: the execution can no longer go there."""
+
+    code = "wrong_moment"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, and the facts that go on its row."""
+
+    status: Status
+    reason: FailureReason | None = None
+    message: str = ""
+    exit_code: int | None = None
+    cpu_seconds: float | None = None
+    memory_peak: int | None = None
+
+
+def status_draft(status: Status, reason: str = "", message: str = "", **more: Any) -> Draft:
+    return Draft(
+        EventKind.STATUS, {"status": status.value, "reason": reason, "message": message, **more}
+    )
+
+
+def open_stream(execution: Execution) -> Head:
+    """Start the stream of a new execution with its first event. Call it in the creating transaction."""
+    ExecutionStream.objects.create(execution=execution)
+    move = hints.Move(execution.pk, execution.space_id, execution.status, execution.pending_reason)
+    transaction.on_commit(partial(hints.ring_move, move), robust=True)
+    return append(execution.pk, [status_draft(Status.PENDING, execution.pending_reason)])
+
+
+def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str] | None:
+    """Give the oldest waiting run, or `only` that one, to `runner`: it and its fencing token, or None.
+
+    Two runners that want the same run get it once: the loser goes on to the next.
+    """
+    # Worded by hand, like the appends: every idle slot asks this, and the ORM would take ten times as long.
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                "SELECT id FROM executions_execution WHERE status = %s AND runner_id IS NULL "
+                "AND (%s IS NULL OR id = %s) ORDER BY id LIMIT 1",
+                [Status.PENDING, only, only],
+            )
+            found = cursor.fetchone()
+            if found is None:
+                return None
+            token = secrets.token_hex(16)
+            if _claim(cursor, found[0], runner, token):
+                everything = "SELECT * FROM executions_execution WHERE id = %s"
+                return Execution.objects.raw(everything, [found[0]])[0], token
+
+
+def _claim(cursor: CursorWrapper, execution_id: int, runner: Runner, token: str) -> bool:
+    with writing():
+        cursor.execute(
+            "UPDATE executions_executionstream SET writer_token = %s, src_offset = 0 "
+            "WHERE execution_id = %s AND closed = %s",
+            [token, execution_id, False],
+        )
+        cursor.execute(
+            "UPDATE executions_execution SET runner_id = %s, tier = %s "
+            "WHERE id = %s AND status = %s AND runner_id IS NULL",
+            [runner.pk, runner.tier, execution_id, Status.PENDING],
+        )
+        if not cursor.rowcount:
+            transaction.set_rollback(True)  # the token that stands there is the winner's
+            return False
+    return True
+
+
+def release(execution: Execution) -> bool:
+    """Hand a claimed run, whose robot has not started, back to the queue. False if it has moved on.
+
+    One that was to be cancelled ends instead: nobody would be left to hear of it.
+    """
+    with writing():
+        stream = ExecutionStream.objects.select_for_update().get(pk=execution.pk)
+        claimed = Execution.objects.filter(
+            pk=execution.pk, status=Status.PENDING, runner=execution.runner_id
+        ).exclude(runner=None)
+        unwanted = claimed.exclude(cancel_requested_at=None).first()
+        if unwanted is not None:
+            message = _cancelled_by(unwanted.cancel_requested_by)
+            finish(unwanted.pk, Ending(Status.CANCELLED, message=message))
+            return True
+        if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
+            return False
+        ExecutionStream.objects.filter(pk=stream.pk).update(writer_token="", src_offset=0)
+        append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
+        _ring(execution.pk, Status.PENDING, PendingReason.QUEUED)
+    return True
+
+
+def explain_wait(execution: Execution, reason: PendingReason, source: Source) -> None:
+    """Say why a claimed run has not started yet."""
+    with writing():
+        append(execution.pk, [status_draft(Status.PENDING, reason)], source=source)
+        waiting = Execution.objects.filter(pk=execution.pk, status=Status.PENDING)
+        if not waiting.update(pending_reason=reason):
+            raise WrongMoment(_("The execution has already started."))
+        _ring(execution.pk, Status.PENDING, reason)
+
+
+def start(execution: Execution, source: Source) -> None:
+    """PENDING -> RUNNING, by the runner that holds the claim. It may repeat it."""
+    now = timezone.now()
+    with writing():
+        head = append(execution.pk, [status_draft(Status.RUNNING)], source=source)
+        if not head.repeated:
+            _move(execution.pk, Status.RUNNING, pending_reason="", started_at=now)
+    execution.status, execution.started_at = Status.RUNNING, now
+
+
+def record(execution_id: int, drafts: Sequence[Draft], source: Source) -> Head:
+    """Append what a robot said; its progress and result are folded into the row with it."""
+    folded = _fold(drafts)
+    with writing():
+        head = append(execution_id, drafts, source=source)
+        if folded:
+            Execution.objects.filter(pk=execution_id).exclude(status__in=TERMINAL).update(**folded)
+    return head
+
+
+def finish(
+    execution_id: int, ending: Ending, *, drafts: Sequence[Draft] = (), source: Source | None = None
+) -> Head:
+    """Move to a terminal status with the last events of the stream, `drafts` first. Raises WrongMoment."""
+    last = status_draft(
+        ending.status, ending.reason or "", ending.message, exit_code=ending.exit_code
+    )
+    fields: dict[str, Any] = {
+        **_fold(drafts),
+        "pending_reason": "",
+        "failure_reason": ending.reason or "",
+        "message": ending.message,
+        "exit_code": ending.exit_code,
+        "cpu_seconds": ending.cpu_seconds,
+        "memory_peak": ending.memory_peak,
+        "finished_at": timezone.now(),
+    }
+    with writing():
+        try:
+            head = append(execution_id, [*drafts, last], source=source, close=True)
+        except StreamClosed as error:
+            raise WrongMoment(_("The execution has already ended.")) from error
+        if not head.repeated:
+            _move(execution_id, ending.status, **fields)
+    return head
+
+
+def request_cancel(execution: Execution, *, by: Any, at: datetime) -> bool:
+    """Ask for the end of a run. True if it ended at once, False if its runner must stop it first."""
+    with writing():
+        stream = ExecutionStream.objects.select_for_update().get(pk=execution.pk)
+        execution.refresh_from_db(fields=["status", "runner", "cancel_requested_at"])
+        if stream.closed or execution.is_terminal:
+            raise WrongMoment(_("The execution has already ended."))
+        if execution.runner_id is None:
+            finish(execution.pk, Ending(Status.CANCELLED, message=_cancelled_by(by)))
+            return True
+        asked = Execution.objects.filter(pk=execution.pk, cancel_requested_at=None).update(
+            cancel_requested_at=at, cancel_requested_by=by
+        )
+        if asked:
+            note = {"code": "cancel_requested", "message": _cancelled_by(by)}
+            append(execution.pk, [Draft(EventKind.NOTICE, note)])
+    return False
+
+
+def _cancelled_by(user: Any) -> str:
+    return f"Cancelled by {user}." if user else "Cancelled."
+
+
+def _fold(drafts: Sequence[Draft]) -> dict[str, Any]:
+    folded: dict[str, Any] = {}
+    for draft in drafts:
+        if draft.kind == EventKind.PROGRESS:
+            folded["progress"] = draft.data["percent"]
+            folded["progress_message"] = draft.data["message"]
+        elif draft.kind == EventKind.RESULT:
+            folded["result"] = draft.data["value"]
+    return folded
+
+
+def _move(execution_id: int, to: Status, **fields: Any) -> None:
+    origins = [start for start, ends in _MOVES.items() if to in ends]
+    columns = [cast("Field[Any, Any]", Execution._meta.get_field(name)) for name in fields]
+    values = [
+        column.get_db_prep_save(value, connection)
+        for column, value in zip(columns, fields.values(), strict=True)
+    ]
+    assignments = "".join(f", {column.column} = %s" for column in columns)
+    marks = ", ".join(["%s"] * len(origins)) or "NULL"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE executions_execution SET status = %s{assignments} "  # noqa: S608 - names of columns
+            f"WHERE id = %s AND status IN ({marks})",
+            [to, *values, execution_id, *origins],
+        )
+        moved = cursor.rowcount
+    if not moved:
+        raise WrongMoment(
+            _("The execution can no longer become %(status)s.") % {"status": to.label}
+        )
+    _ring(execution_id, to)
+
+
+def _ring(execution_id: int, status: Status, pending_reason: str = "") -> None:
+    """Tell those who show lists of the run's space, once this is committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT space_id FROM executions_execution WHERE id = %s", [execution_id])
+        (space_id,) = cursor.fetchone()
+    move = hints.Move(execution_id, space_id, str(status), str(pending_reason))
+    transaction.on_commit(partial(hints.ring_move, move), robust=True)

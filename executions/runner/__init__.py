@@ -1,0 +1,1 @@
+"""Carries out one claimed run: workspace, environment, sandbox, output, artifacts, the end."""

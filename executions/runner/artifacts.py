@@ -1,0 +1,120 @@
+"""What a dead robot left in its workspace: artifacts and the result file. All of it is a stranger's."""
+
+import hashlib
+import mimetypes
+import re
+import uuid
+from functools import partial
+from io import BufferedIOBase
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from accounts.refusals import Unavailable
+from executions import lifecycle
+from executions.choices import EventKind
+from executions.events import Draft, Source, writing
+from executions.models import Artifact, Execution
+from executions.runner.output import MAX_RESULT
+from executions.runner.writer import StreamWriter
+from executions.sandbox.collector import Reason, Rejected, UnsafeFile, read_file, walk
+from resources.storage import patiently
+from robots.json_values import BadJson, read_json
+
+REASONS = {
+    Reason.SYMLINK: "it is a link",
+    Reason.HARD_LINK: "it has a second name",
+    Reason.SPECIAL: "it is no regular file",
+    Reason.NAME: "its name is not plain text",
+    Reason.SIZE: "the artifacts of a run have reached their size limit",
+    Reason.COUNT: "the artifacts of a run have reached their number limit",
+    Reason.DEPTH: "it lies too deep",
+    Reason.UNREADABLE: "it cannot be read",
+}
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def keep_artifacts(
+    execution: Execution, workspace: Path, folder: str, writer: StreamWriter
+) -> None:
+    """Store the regular files below the artifacts folder; say of every other thing why it was not kept.
+
+    Only after the robot's last process is dead: what is looked at here must not change any more.
+    """
+    root = workspace / folder
+    if not root.is_dir() or any(each.is_symlink() for each in (root, *root.parents)):
+        return
+    limit = settings.RPA_ARTIFACT_LIMIT_MIB * 2**20
+    for found in walk(root, max_files=settings.RPA_ARTIFACT_COUNT, max_bytes=limit):
+        if isinstance(found, Rejected):
+            _reject(found.name, REASONS[found.reason], writer)
+            continue
+        try:
+            with found.open() as file:
+                store = partial(_stored, execution, found.name, found.size, file)
+                artifact = patiently(store)
+        except Unavailable:
+            _reject(found.name, "the storage does not answer", writer)
+            continue
+        except UnsafeFile as error:
+            _reject(found.name, REASONS[error.reason], writer)
+            continue
+        writer.flush()
+        writer.commit(1, partial(_record, artifact))
+
+
+def result_file(workspace: Path, folder: str, writer: StreamWriter) -> Draft | None:
+    """The result in `result.json`, of the working folder or the artifacts folder."""
+    for name in ("result.json", f"{folder}/result.json"):
+        try:
+            content = read_file(workspace, name, max_bytes=MAX_RESULT)
+            if content is not None:
+                return Draft(EventKind.RESULT, {"value": read_json(content, limit=MAX_RESULT)})
+        except UnsafeFile as error:
+            _note(writer, "bad_result", f"{name} is not the result: {REASONS[error.reason]}")
+        except BadJson as error:
+            _note(writer, "bad_result", f"{name} is not the result: {error}")
+    return None
+
+
+def _reject(name: str, reason: str, writer: StreamWriter) -> None:
+    _note(writer, "artifact_rejected", f"{name} was not kept: {reason}")
+
+
+def _note(writer: StreamWriter, code: str, message: str) -> None:
+    writer.add_event(Draft(EventKind.NOTICE, {"code": code, "message": message}))
+
+
+def _stored(execution: Execution, name: str, size: int, file: BinaryIO) -> Artifact:
+    file.seek(0)
+    uid = uuid.uuid4()
+    tail = _UNUSUAL.sub("_", name.rsplit("/", 1)[-1])[-80:]
+    key = default_storage.save(f"artifacts/{execution.uid}/{uid.hex}-{tail}", File(file, name=tail))
+    file.seek(0)
+    return Artifact(
+        uid=uid,
+        execution=execution,
+        name=name,
+        size=size,
+        content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        sha256=hashlib.file_digest(cast("BufferedIOBase", file), "sha256").hexdigest(),
+        storage_key=key,
+    )
+
+
+def _record(artifact: Artifact, source: Source) -> None:
+    data = {
+        "id": str(artifact.uid),
+        "name": artifact.name,
+        "size": artifact.size,
+        "content_type": artifact.content_type,
+        "sha256": artifact.sha256,
+    }
+    with writing():
+        lifecycle.record(artifact.execution_id, [Draft(EventKind.ARTIFACT, data)], source)
+        # A repeated commit, whose first answer was lost, finds the row there.
+        if not Artifact.objects.filter(uid=artifact.uid).exists():
+            artifact.save(force_insert=True)
