@@ -1,0 +1,1 @@
+"""Does nothing: what remains of its run is the platform."""
