@@ -1,0 +1,278 @@
+"""Hints by a real Redis, which is killed and comes back."""
+
+import asyncio
+import random
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis, RedisError
+
+from executions import hints, redis_hints
+from executions import hub as module
+from executions.events import Head
+from executions.hub import Hub
+from executions.models import Execution
+from executions.redis_hints import Ear, Publisher, channel_of, decode, encode
+from robots.models import Robot
+from tests.executions.hubs import elsewhere, read_to_end, say
+from tests.factories import make_execution
+from tests.support.proxy import Proxy
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class RedisServer:
+    """A Redis of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("redis-server") or "redis-server"
+        options = ("--save", "", "--bind", "127.0.0.1", "--dir", str(self._folder))
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), *options], stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                Redis.from_url(self.url).ping()
+                return
+            except RedisError:
+                time.sleep(0.02)
+        raise AssertionError("Redis did not start.")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path)
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def publisher(server: RedisServer) -> Iterator[Publisher]:
+    made = Publisher(server.url)
+    yield made
+    made.close()
+
+
+class Heard:
+    """What an ear passed on, and the way to wait for something of it."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[int, Head]] = []
+        self._some = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def told(self, number: int, head: Head) -> None:
+        self.all.append((number, head))
+        task = asyncio.get_running_loop().create_task(self._notify())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wait_for(self, number: int, head: Head) -> None:
+        async with asyncio.timeout(20), self._some:
+            await self._some.wait_for(lambda: (number, head) in self.all)
+
+    async def _notify(self) -> None:
+        async with self._some:
+            self._some.notify_all()
+
+
+async def hear_something(publisher: Publisher, heard: Heard, number: int) -> None:
+    """Ring until it is heard: for the moments in which Redis or a subscription is coming up."""
+    async with asyncio.timeout(20):
+        seq = 1000
+        while not any(each[0] == number for each in heard.all):
+            seq += 1
+            publisher.hear(number, Head(seq, closed=False))
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def ear(server: RedisServer) -> AsyncIterator[tuple[Ear, Heard]]:
+    heard = Heard()
+    made = Ear(server.url, heard.told)
+    yield made, heard
+    made.close()
+    await asyncio.sleep(0)
+
+
+def test_a_head_survives_the_way() -> None:
+    for head in (Head(0, closed=False), Head(17, closed=True, epoch=3)):
+        assert decode(encode(head).encode()) == head
+    with pytest.raises(ValueError, match="rubbish"):
+        decode(b"rubbish")
+
+
+async def test_only_chosen_streams_are_heard(
+    publisher: Publisher, ear: tuple[Ear, Heard], server: RedisServer
+) -> None:
+    listener, heard = ear
+    await listener.listen(7)
+    await hear_something(publisher, heard, 7)
+    publisher.hear(8, Head(1, closed=False))
+    publisher.hear(7, Head(5000, closed=True))
+    await heard.wait_for(7, Head(5000, closed=True))
+    assert {number for number, _head in heard.all} == {7}
+    listener.leave(7)
+    await listener.listen(9)
+    await hear_something(publisher, heard, 9)
+
+
+async def test_rubbish_on_the_channel_harms_nobody(
+    publisher: Publisher, ear: tuple[Ear, Heard], server: RedisServer
+) -> None:
+    listener, heard = ear
+    await listener.listen(7)
+    await hear_something(publisher, heard, 7)
+    Redis.from_url(server.url).publish(channel_of(7), b"\xff not a head")
+    publisher.hear(7, Head(9000, closed=False))
+    await heard.wait_for(7, Head(9000, closed=False))
+
+
+async def test_redis_may_go_and_come_back(
+    publisher: Publisher,
+    ear: tuple[Ear, Heard],
+    server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_hints, "_LONGEST_PAUSE", 0.2)
+    listener, heard = ear
+    await listener.listen(7)
+    await hear_something(publisher, heard, 7)
+    server.kill()
+    publisher.hear(7, Head(2000, closed=False))
+    await listener.listen(8)
+    server.start()
+    heard.all.clear()
+    await hear_something(publisher, heard, 7)
+    await hear_something(publisher, heard, 8)
+
+
+def test_fast_heads_are_told_once_and_the_last_one_always(server: RedisServer) -> None:
+    ears = Redis.from_url(server.url).pubsub(ignore_subscribe_messages=True)
+    ears.subscribe(channel_of(7))
+    ears.get_message(timeout=5)
+    publisher = Publisher(server.url)
+    for seq in range(1, 10_001):
+        publisher.hear(7, Head(seq, closed=False))
+    publisher.hear(7, Head(10_000, closed=True))
+    publisher.close()
+    told = []
+    while not told or not told[-1].closed:
+        message = ears.get_message(timeout=5)
+        assert message is not None, "the last head was not told"
+        told.append(decode(message["data"]))
+    assert told[-1] == Head(10_000, closed=True)
+    assert len(told) < 100
+    ears.close()
+
+
+def test_without_redis_an_append_waits_for_nothing(execution: Execution) -> None:
+    with socket.socket() as dead:
+        # It takes connections and never answers: the worst that a server can do.
+        dead.bind(("127.0.0.1", 0))
+        dead.listen(1)
+        publisher = Publisher(f"redis://127.0.0.1:{dead.getsockname()[1]}/0")
+        stop = hints.listen(publisher.hear)
+        try:
+            began = threading.Event()
+            began.set()
+            before = time.monotonic()
+            say(execution.pk, "line", times=50)
+            assert time.monotonic() - before < 50 * redis_hints._TIMEOUT_SECONDS / 2
+        finally:
+            stop()
+            publisher.close()
+
+
+async def test_a_hub_follows_another_process_by_redis_alone(
+    server: RedisServer,
+    publisher: Publisher,
+    execution: Execution,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No poll, no hint of this process: what arrives came by Redis."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(hints, "ring", lambda number, head: publisher.hear(number, head))
+    settings.RPA_REDIS_URL = server.url
+    hub = Hub()
+    try:
+        async with hub.follow(execution.pk) as watch:
+            assert [each.seq for each in await watch.next()] == [1]
+            waiting = asyncio.create_task(read_to_end(watch))
+            while not Redis.from_url(server.url).pubsub_numsub(channel_of(execution.pk))[0][1]:
+                await asyncio.sleep(0.01)
+            await elsewhere(say, execution.pk, "line", times=20, close=True)
+            assert [each.seq for each in await waiting] == list(range(2, 22))
+    finally:
+        hub.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers: the worst that one can do."""
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        dead.listen(100)
+        yield f"redis://127.0.0.1:{dead.getsockname()[1]}/0"
+
+
+async def test_a_redis_that_never_answers_keeps_no_watcher_waiting(
+    silent: str, execution: Execution, robot: Robot, settings: Any
+) -> None:
+    settings.RPA_REDIS_URL = silent
+    runs = [execution, *[await elsewhere(make_execution, robot) for _ in range(9)]]
+    hub = Hub()
+    watches = [hub.follow(each.pk) for each in runs]
+    began = time.monotonic()
+    for watch in watches:
+        await watch.__aenter__()
+        assert [each.seq for each in await watch.next()] == [1]
+    assert time.monotonic() - began < len(runs) * redis_hints._TIMEOUT_SECONDS / 2
+    hub.close()
+
+
+async def test_hints_outlive_a_redis_that_flaps_while_watchers_come_and_go(
+    server: RedisServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is refused or kept waiting, and when Redis stays again, so do its hints."""
+    monkeypatch.setattr(redis_hints, "_LONGEST_PAUSE", 0.1)
+    heard = Heard()
+    with Proxy(server.port) as proxy:
+        ear = Ear(f"redis://127.0.0.1:{proxy.port}/0", heard.told)
+        for number in range(60):
+            proxy.cut()
+            await asyncio.sleep(random.random() / 25)
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(ear.listen(number * 50 + each) for each in range(50)))
+            ear.leave(number * 50)
+        await ear.listen(777)
+        await hear_something(publisher, heard, 777)
+        task = ear._task
+        ear.close()
+        assert task is not None
+        await asyncio.wait([task])

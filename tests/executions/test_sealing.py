@@ -1,0 +1,276 @@
+"""Sealing moves events into storage, and no reader can tell."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from executions import sealing
+from executions.choices import EventKind, Status
+from executions.events import Draft, append, head_of, read_page
+from executions.lifecycle import Ending, finish
+from executions.models import (
+    Execution,
+    ExecutionEvent,
+    ExecutionSegment,
+    ExecutionStream,
+    UnclaimedObject,
+)
+from executions.sealing import NotSealed, seal, seal_due
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def everything(execution: Execution, *, size: int = 3000) -> list[str]:
+    """The whole stream as a reader of small pages gets it."""
+    texts: list[str] = []
+    while page := read_page(execution.pk, after=len(texts), size=size):
+        assert [each.seq for each in page] == [len(texts) + 1 + at for at in range(len(page))]
+        texts += [each.text for each in page]
+    return texts
+
+
+def say(execution: Execution, events: int, *, width: int = 40) -> None:
+    for number in range(events):
+        append(
+            execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, ("x" * width, str(number)))]
+        )
+
+
+def rows(execution: Execution) -> int:
+    return ExecutionEvent.objects.filter(execution=execution).count()
+
+
+def test_every_way_of_reading_gives_the_same_bytes(execution: Execution) -> None:
+    say(execution, 250, width=1500)
+    before = everything(execution)
+    assert seal(execution.pk) == 251
+    assert rows(execution) == 0
+    assert everything(execution) == before
+    for after in (0, 1, 100, 249, 250):
+        assert [each.text for each in read_page(execution.pk, after=after, size=1)] == [
+            before[after]
+        ]
+        bounded = read_page(execution.pk, after=after, up_to=after + 2, size=10**6)
+        assert [each.text for each in bounded] == before[after : after + 2]
+    assert read_page(execution.pk, after=251) == []
+
+
+def test_rows_and_segments_make_one_stream(execution: Execution) -> None:
+    for _round in range(4):
+        say(execution, 7)
+        before = everything(execution)
+        seal(execution.pk)
+        assert everything(execution) == before
+    say(execution, 3)
+    assert ExecutionSegment.objects.filter(execution=execution).count() == 4
+    assert rows(execution) == 3
+    assert len(everything(execution)) == head_of(execution.pk).last_seq == 32
+
+
+def test_nothing_to_seal_is_no_segment(execution: Execution) -> None:
+    seal(execution.pk)
+    assert seal(execution.pk) == 0
+    assert ExecutionSegment.objects.count() == 1
+
+
+def test_a_long_stream_becomes_several_segments(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(sealing, "MEMBER_BYTES", 5_000)
+    say(execution, 300)
+    before = everything(execution)
+    while seal(execution.pk):
+        assert everything(execution) == before
+    segments = list(ExecutionSegment.objects.order_by("first_seq"))
+    assert len(segments) > 1
+    assert all(len(each.members) > 1 for each in segments[:-1])
+    assert [each.first_seq for each in segments] == [1, *(each.last_seq + 1 for each in segments)][
+        :-1
+    ]
+
+
+def test_what_is_due_is_sealed_while_it_runs_and_after_its_end(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(sealing, "SEAL_BYTES", 4000)
+    Execution.objects.filter(pk=execution.pk).update(status=Status.RUNNING)
+    say(execution, 10)
+    assert seal_due() == 0
+    say(execution, 90)
+    assert seal_due() == 101
+    say(execution, 5)
+    settings.RPA_ARCHIVE_AFTER = 3600
+    finish(execution.pk, Ending(Status.COMPLETED))
+    assert seal_due() == 0
+    late = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr(timezone, "now", lambda: late)
+    assert seal_due() == 6
+    assert rows(execution) == 0
+    assert ExecutionStream.objects.get(pk=execution.pk).seal_at is None
+    assert seal_due() == 0
+    assert len(everything(execution)) == 107
+
+
+def test_an_object_that_came_back_wrong_changes_nothing(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 20)
+    before = everything(execution)
+    save = default_storage.save
+
+    def spoiled(name: str, content: Any) -> str:
+        key = save(name, content)
+        Path(default_storage.path(key)).write_bytes(b"something else")
+        return key
+
+    monkeypatch.setattr(default_storage, "save", spoiled, raising=False)
+    with pytest.raises(NotSealed):
+        seal(execution.pk)
+    assert everything(execution) == before
+    assert rows(execution) == 21
+    monkeypatch.undo()
+    assert seal(execution.pk) == 21
+    assert everything(execution) == before
+
+
+def test_two_sealers_leave_one_segment(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 50)
+    before = everything(execution)
+    both = threading.Barrier(2)
+    commit = sealing._commit
+
+    def together(*arguments: Any) -> None:
+        both.wait(20)
+        commit(*arguments)
+
+    monkeypatch.setattr(sealing, "_commit", together)
+    threads = [threading.Thread(target=_sealed, args=(execution.pk,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ExecutionSegment.objects.count() == 1
+    assert UnclaimedObject.objects.count() == 1
+    assert everything(execution) == before
+
+
+def _sealed(number: int) -> None:
+    from django.db import connection
+
+    try:
+        seal(number)
+    finally:
+        connection.close()
+
+
+STEPS = ("_collect", "_upload", "_verify", "_commit", "_trim", "_settle")
+
+
+def test_readers_see_no_hole_at_any_step(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 230)
+    before = everything(execution)
+    seen: list[str] = []
+
+    def watched(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def deed(*arguments: Any) -> Any:
+            assert everything(execution) == before
+            answer = step(*arguments)
+            assert everything(execution) == before
+            seen.append(name)
+            return answer
+
+        return deed
+
+    for name in STEPS:
+        monkeypatch.setattr(sealing, name, watched(name, getattr(sealing, name)))
+    monkeypatch.setattr(sealing, "SLICE", 7)
+    seal(execution.pk)
+    seal(execution.pk)
+    assert set(seen) == set(STEPS)
+
+
+_KILLED = """
+import os, sys, django
+django.setup()
+from executions import sealing
+step, when, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+sealing.SLICE = 7
+real = getattr(sealing, step)
+def deadly(*arguments, **options):
+    if when == "before":
+        os.kill(os.getpid(), 9)
+    real(*arguments, **options)
+    os.kill(os.getpid(), 9)
+setattr(sealing, step, deadly)
+sealing.seal(number)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "step", ["_collect", "_upload", "_verify", "_commit", "_trim", "remove_rows"]
+)
+def test_a_sealer_killed_at_any_step_loses_nothing(
+    execution: Execution, step: str, when: str, other_process: Callable[..., int]
+) -> None:
+    say(execution, 60)
+    before = everything(execution)
+    assert other_process(_KILLED, step, when, str(execution.pk)) == -9
+    assert everything(execution) == before
+    say(execution, 5)
+    after = everything(execution)
+    assert after[:61] == before
+    while seal(execution.pk):
+        pass
+    assert rows(execution) == 0
+    assert everything(execution) == after
+    named = set(ExecutionSegment.objects.values_list("object_key", flat=True))
+    unclaimed = set(UnclaimedObject.objects.values_list("object_key", flat=True))
+    folder = f"segments/{execution.uid}"
+    there = {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
+    assert named <= there <= named | unclaimed
+
+
+@pytest.fixture
+def other_process() -> Callable[..., int]:
+    """Run a program on this test's database and storage; returns its exit code."""
+    from django.conf import settings
+    from django.db import connection
+
+    def run(program: str, *arguments: str) -> int:
+        name = connection.settings_dict["NAME"]
+        url = f"sqlite:///{name}"
+        if connection.vendor == "mysql":
+            url = os.environ["RPA_TEST_DATABASE_URL"].rpartition("/")[0] + f"/{name}"
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "rpa_platform.settings",
+            "RPA_DATA_DIR": str(settings.RPA_DATA_DIR),
+            "RPA_DATABASE_URL": url,
+        }
+        answer = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert answer.returncode == -9, answer.stderr
+        return answer.returncode
+
+    return run

@@ -1,0 +1,142 @@
+"""Objects in a bucket of a real S3 server: what Django's storage promises, and what ours adds."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+
+from accounts.refusals import Unavailable
+from resources import storage
+from resources.s3 import Bucket
+from resources.storage import patiently
+from rpa_platform import configuration
+from tests.resources.conftest import Server, free_ports, options
+
+
+def test_an_object_is_kept_read_in_parts_and_deleted(bucket: Bucket) -> None:
+    key = bucket.save("segments/a/1.gz", ContentFile(bytes(range(256)) * 1000))
+    assert key == "segments/a/1.gz"
+    assert bucket.size(key) == 256_000
+    assert bucket.read_range(key, 255, 3) == b"\xff\x00\x01"
+    with bucket.open(key) as file:
+        file.seek(1)
+        assert file.read(2) == b"\x01\x02"
+    bucket.delete(key)
+    assert not bucket.exists(key)
+    with pytest.raises(FileNotFoundError):
+        bucket.open(key)
+    with pytest.raises(FileNotFoundError):
+        bucket.read_range(key, 0, 1)
+
+
+def test_nothing_is_overwritten(bucket: Bucket) -> None:
+    first = bucket.save("packages/one", ContentFile(b"one"))
+    second = bucket.save("packages/one", ContentFile(b"two"))
+    try:
+        assert second != first
+        with bucket.open(first) as file:
+            assert file.read() == b"one"
+    finally:
+        bucket.delete(first)
+        bucket.delete(second)
+
+
+class _Faulty(http.server.BaseHTTPRequestHandler):
+    """Answers 500 as often as it is told; then there is nothing. No S3 server does this on demand."""
+
+    faults = 0
+
+    def do_GET(self) -> None:
+        if type(self).faults > 0:
+            type(self).faults -= 1
+            self.send_error(500)
+        else:
+            self.send_error(404)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def faulty(server: Server) -> Iterator[Bucket]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Faulty) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{httpd.server_port}"))
+        httpd.shutdown()
+
+
+def test_a_fault_of_the_server_is_tried_again_and_then_told(
+    faulty: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    monkeypatch.setattr(_Faulty, "faults", 2)
+    assert not faulty.exists("any")  # the third answer
+    monkeypatch.setattr(_Faulty, "faults", 100)
+    with pytest.raises(Unavailable, match="storage does not answer"):
+        faulty.exists("any")
+    with pytest.raises(Unavailable):
+        faulty.open("any")
+
+
+def test_a_server_that_is_not_there_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    gone = Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}"))
+    with pytest.raises(Unavailable):
+        gone.save("any", ContentFile(b"x"))
+
+
+def test_a_runner_waits_for_a_storage_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(storage.time, "sleep", slept.append)
+    monkeypatch.setattr(storage.time, "monotonic", lambda: sum(slept))
+    answers = iter([Unavailable("away"), Unavailable("away"), None])
+
+    def deed() -> str:
+        if error := next(answers, Unavailable("away")):
+            raise error
+        return "done"
+
+    assert patiently(deed) == "done"
+    assert slept == [0.5, 1.0]
+    with pytest.raises(Unavailable):
+        patiently(deed)
+    assert 60 < sum(slept) <= 91.5
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        (
+            "s3://AK:s%2Fk@s3.example.com/robots",
+            ("https://s3.example.com", "robots", "", "AK", "s/k"),
+        ),
+        ("s3+http://minio:9000/b/a/b/", ("http://minio:9000", "b", "a/b", None, None)),
+    ],
+)
+def test_the_address_of_a_bucket(
+    url: str, options: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("RPA_STORAGE_URL", url)
+    found = configuration.storage(tmp_path, "")["OPTIONS"]
+    names = ("endpoint_url", "bucket_name", "location", "access_key", "secret_key")
+    assert tuple(found[name] for name in names) == options
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:secret@host", "https://key:secret@host/b", "s3:///b", "s3://h:port/b"]
+)
+def test_a_wrong_address_is_named_without_its_secret(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("RPA_STORAGE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="RPA_STORAGE_URL") as told:
+        configuration.storage(tmp_path, "")
+    assert "secret" not in str(told.value).replace("key:secret@host:port", "")

@@ -1,0 +1,161 @@
+"""A robot's parameters: schemas that are refused, and values that are."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from robots.parameters import Problem, checked_schema, problems, with_defaults
+from robots.patterns import PatternRefused, longest_text
+from robots.refusals import PackageRefused
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["customer"],
+    "additionalProperties": False,
+    "properties": {
+        "customer": {"type": "string", "minLength": 2, "pattern": "^[A-Z]"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3},
+        "due": {"type": "string", "format": "date"},
+        "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}, "uniqueItems": True},
+    },
+    "$defs": {"tag": {"type": "string", "enum": ["a", "b"]}},
+}
+
+
+def properties(**each: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": each}
+
+
+def test_a_good_schema_is_taken_as_it_is() -> None:
+    assert checked_schema(SCHEMA, "robot.yaml") is SCHEMA
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        [],
+        {"type": "string"},
+        {},
+        {"type": "object", "properties": 5},
+        {"type": "object", "$schema": "http://json-schema.org/draft-07/schema#"},
+        properties(a={"type": "strnig"}),
+        properties(a={"pattern": "("}),
+        properties(a={"minimum": "x"}),
+        properties(a={"$ref": "https://evil/schema.json"}),
+        properties(a={"$ref": "file:///etc/passwd"}),
+        properties(a={"$ref": "#/$defs/missing"}),
+        properties(a={"$ref": "#"}),
+        properties(a={"$ref": "#/properties/a"}),
+        {**properties(), "$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}},
+        properties(a={"$dynamicRef": "#x"}),
+        properties(a={"$id": "https://evil/"}),
+        properties(a={"unevaluatedProperties": False}),
+        properties(a={"pattern": "(a+)+$"}),
+        properties(a={"pattern": "(a|a)*$"}),
+        properties(a={"pattern": "(.*)(.*)(.*)(.*)(.*)(.*)(.*)x"}),
+        properties(a={"pattern": r"(a)\1"}),
+        properties(a={"pattern": "(a{0,30}){0,30}"}),
+        properties(a={"patternProperties": {"(a+)+$": {}}}),
+        {
+            "type": "object",
+            "$ref": "#/$defs/d0",
+            "$defs": {
+                **{f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(20)},
+                "d20": {},
+            },
+        },
+    ],
+)
+def test_a_bad_or_harmful_schema_is_refused(schema: object) -> None:
+    with pytest.raises(PackageRefused) as caught:
+        checked_schema(schema, "robot.yaml")
+    assert (caught.value.code, caught.value.where) == ("bad_parameters", "robot.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [
+        ({"customer": "Acme"}, []),
+        ({"customer": "Acme", "count": 9, "due": "2026-12-31", "tags": ["a", "b"]}, []),
+        ({}, ["customer"]),
+        ({"customer": "a"}, ["customer", "customer"]),
+        ({"customer": "Acme", "count": 10}, ["count"]),
+        ({"customer": "Acme", "due": "tomorrow"}, ["due"]),
+        ({"customer": "Acme", "tags": ["a", "x"]}, ["tags.1"]),
+        ({"customer": "Acme", "tags": ["a", "a"]}, ["tags"]),
+        ({"customer": "Acme", "more": 1}, [""]),
+        ({"customer": "Acme", "n" * 300: 1}, [""]),
+        ([], [""]),
+    ],
+)
+def test_values_are_checked_where_they_are(given: object, paths: list[str]) -> None:
+    assert [each.path for each in problems(SCHEMA, given)] == paths
+
+
+def test_without_a_schema_any_object_will_do() -> None:
+    assert problems(None, {"a": [1, {"b": None}]}) == []
+    assert problems(None, "text") == [Problem("", "Parameters must be an object.")]
+
+
+def test_defaults_fill_what_is_not_given() -> None:
+    assert with_defaults(SCHEMA, {"customer": "Acme"}) == {"customer": "Acme", "count": 3}
+    assert with_defaults(SCHEMA, {"count": 5}) == {"count": 5}
+    assert with_defaults(None, {"a": 1}) == {"a": 1}
+
+
+def test_equal_numbers_are_the_same_value_and_truth_is_no_number() -> None:
+    schema = properties(a={"uniqueItems": True})
+    assert problems(schema, {"a": [1, 1.0]})
+    assert not problems(schema, {"a": [1, True, "1", [1], {"x": 1}]})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^\d{4}-\d{2}$",
+        r"^(\d{1,3}\.){3}\d{1,3}$",
+        r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        r"^(?:[A-Z]{2}|EUR)$",
+        r"^https?://",
+        r"^(foo|bar)+$",
+        "^[A-Z]{2}[0-9]{3}$",
+        r"\S",
+        r"^(?=.*\d).{8,}$",
+    ],
+)
+def test_patterns_that_people_write_are_taken(pattern: str) -> None:
+    assert longest_text(pattern) >= 100
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a*)*b",
+        "(a|ab)*c",
+        "(.*a){12}",
+        "a*a*a*a*a*a*b",
+        "((a?){30}a{30})",
+        "(x+x+)+y",
+        "(?:a{0,9}){0,9}",
+        r"(?P<n>a)(?P=n)",
+        "(",
+        "x" * 400,
+        r"(\w+\s?)*$",
+    ],
+)
+def test_patterns_that_may_never_end_are_refused(pattern: str) -> None:
+    with pytest.raises(PatternRefused):
+        longest_text(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["a*b", "^a*a*a*b", "a*a*b", "^(a|b)*c", "^(?=.*x).*y"])
+def test_the_longest_text_really_takes_bounded_time(pattern: str) -> None:
+    text = "a" * min(longest_text(pattern), 100_000)
+    started = time.process_time()
+    problems(properties(a={"pattern": pattern}), {"a": text})
+    assert time.process_time() - started < 5
+    assert problems(properties(a={"pattern": pattern}), {"a": "a" * (longest_text(pattern) + 1)})

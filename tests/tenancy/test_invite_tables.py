@@ -1,0 +1,165 @@
+"""Tables of people to invite: what is read of them, what is refused, and what is told of each row."""
+
+import csv
+import io
+import zipfile
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from openpyxl import Workbook
+
+from accounts.models import User
+from joining.models import Invite
+from tests.factories import make_user
+from tests.tenancy.firm import Firm
+
+pytestmark = pytest.mark.django_db
+
+
+def workbook(*rows: Any) -> bytes:
+    book = Workbook()
+    sheet: Any = book.active
+    for row in rows:
+        sheet.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def send(firm: Firm, name: str, data: bytes, who: str = "stan", path: str = "") -> Any:
+    body = {"file": SimpleUploadedFile(name, data)}
+    return firm.ask(who, "post", path or firm.in_space("invites/table/"), body, format="multipart")
+
+
+def results(answer: Any) -> list[list[str]]:
+    assert answer.status_code == 200, answer.content
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    text = answer.content.decode("utf-8-sig")
+    heading, *rows = csv.reader(io.StringIO(text))
+    assert heading == ["row", "account", "result", "message"]
+    assert all(message for *_facts, message in rows)
+    return [row[:3] for row in rows]
+
+
+PEOPLE = [
+    ["zoe"],
+    ["Ann@Example.org"],
+    [],
+    [13800138000],
+    ["nobody"],
+    ["stan"],
+    ["zoe"],
+    ["x" * 300],
+]
+TOLD = [
+    ["2", "zoe", "invited"],
+    ["3", "Ann@Example.org", "invited"],
+    ["5", "13800138000", "invited"],
+    ["6", "nobody", "no_such_user"],
+    ["7", "stan", "already_member"],
+    ["8", "zoe", "already_invited"],
+    ["9", "", "malformed"],
+]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "csv", "gb.csv"])
+def test_each_row_is_told_what_came_of_it(firm: Firm, kind: str) -> None:
+    make_user("ann")
+    make_user("13800138000")
+    rows = [["用户名" if kind == "gb.csv" else "Username"], *PEOPLE]
+    if kind == "xlsx":
+        data = workbook(*rows)
+    else:
+        text = "\r\n".join(str(row[0]) if row else "" for row in rows)
+        data = text.encode("gb18030" if kind == "gb.csv" else "utf-8-sig")
+    assert results(send(firm, f"people.{kind}", data)) == TOLD
+    assert Invite.objects.count() == 3
+
+
+def test_a_table_for_an_enterprise(firm: Firm) -> None:
+    path = firm.at("invites/table/")
+    assert results(send(firm, "a.csv", b"zoe\nstan\n", "olga", path)) == [
+        ["1", "zoe", "invited"],
+        ["2", "stan", "already_member"],
+    ]
+    assert send(firm, "a.csv", b"zoe\n", "stan", path).status_code == 403
+    assert send(firm, "a.csv", b"zoe\n", "zoe", path).status_code == 404
+
+
+def test_rows_beyond_the_seats_are_told_so(firm: Firm, settings: Any) -> None:
+    settings.RPA_TEAM_USERS = 3
+    make_user("ann")
+    assert results(send(firm, "a.csv", b"zoe\nann\n")) == [
+        ["1", "zoe", "invited"],
+        ["2", "ann", "too_many_users"],
+    ]
+
+
+def test_an_e_mail_of_several_names_none_of_them(firm: Firm) -> None:
+    User.objects.filter(username__in=["zoe", "gary"]).update(email="team@example.org")
+    assert results(send(firm, "a.csv", b"team@example.org\n")) == [
+        ["1", "team@example.org", "ambiguous"]
+    ]
+    assert not Invite.objects.exists()
+
+
+def test_what_is_told_is_no_formula(firm: Firm) -> None:
+    rows = results(send(firm, "a.csv", b"\"=cmd|'/c calc'!A1\"\n@SUM(1)\n+1\n-1\n"))
+    assert [row[1][0] for row in rows] == ["'"] * 4
+
+
+def forged(**parts: bytes) -> bytes:
+    """A workbook with parts of the sender's own."""
+    source = zipfile.ZipFile(io.BytesIO(workbook(["zoe"])))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in source.namelist():
+            if name.rsplit("/", 1)[-1].removesuffix(".xml") not in parts:
+                archive.writestr(name, source.read(name))
+        for name, data in parts.items():
+            archive.writestr(f"xl/{'worksheets/' if name == 'sheet1' else ''}{name}.xml", data)
+    return file.getvalue()
+
+
+ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>'
+FILES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
+HOSTILE: list[tuple[str, bytes, int]] = [
+    ("a.csv", b"", 422),
+    ("a.csv", b"\n\n,\n", 422),
+    ("a.csv", b"username\n", 422),
+    ("a.csv", b"\xff\xfe\x00zoe", 422),
+    ("a.csv", b"zoe\0\n", 422),
+    ("a.csv", b'"' + b"x" * 200_000, 422),
+    ("a.csv", b"x\n" * 501, 413),
+    ("a.csv", b"x" * (1024 * 1024 + 1), 413),
+    ("a.xlsx", b"zoe\n", 422),
+    ("a.xlsx", b"PK\x03\x04 and nothing", 422),
+    ("a.xlsx", forged(sheet1=ENTITIES), 422),
+    ("a.xlsx", forged(sharedStrings=FILES), 422),
+    ("a.xlsx", forged(sharedStrings=FILES.decode().encode("utf-16")), 422),
+    ("a.xlsx", forged(sheet1=b"<x>" * 100_000), 422),
+    ("a.xlsx", forged(sheet1=b" " * (17 * 1024 * 1024)), 413),
+    ("a.xlsx", forged(**{f"part{number}": b"" for number in range(300)}), 413),
+    ("a.xlsx", workbook(*[["x"]] * 600), 413),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "status"), HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_no_table_is_refused(firm: Firm, name: str, data: bytes, status: int) -> None:
+    refused = send(firm, name, data)
+    if not data:  # refused by the form
+        assert refused.status_code == 400
+    else:
+        assert refused.status_code == status, refused.content
+    assert not Invite.objects.exists()
+
+
+def test_a_sheet_that_lies_about_its_size_is_read_as_it_is(firm: Firm) -> None:
+    sheet = zipfile.ZipFile(io.BytesIO(workbook(["zoe"]))).read("xl/worksheets/sheet1.xml")
+    assert b'ref="A1' in sheet
+    lying = sheet.replace(b'ref="A1"', b'ref="A1:XFD1048576"').replace(
+        b'ref="A1:A1"', b'ref="A1:XFD1048576"'
+    )
+    assert lying != sheet
+    assert results(send(firm, "a.xlsx", forged(sheet1=lying))) == [["1", "zoe", "invited"]]
