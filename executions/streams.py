@@ -1,6 +1,7 @@
 """Server-sent events of one execution, and its log as plain text. Plain Django: they stream."""
 
 import json
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from functools import wraps
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
+from django.db import Error
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -30,6 +32,8 @@ from executions.live import Cursor, Reset, follow
 from executions.models import Artifact, Execution
 from executions.wire import as_sse
 from resources.storage import objects
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024
 _View = Callable[..., Coroutine[Any, Any, HttpResponse | StreamingHttpResponse]]
@@ -94,11 +98,15 @@ async def event_stream(request: HttpRequest, uid: UUID) -> HttpResponse | Stream
 
     async def body() -> AsyncIterator[bytes]:
         epoch = cursor.epoch
-        async with aclosing(follow(execution_id, cursor, allowed=still_allowed)) as deliveries:
-            async for delivery in deliveries:
-                if isinstance(delivery, Reset):
-                    epoch = delivery.epoch
-                yield as_sse(delivery, epoch)
+        try:
+            async with aclosing(follow(execution_id, cursor, allowed=still_allowed)) as deliveries:
+                async for delivery in deliveries:
+                    if isinstance(delivery, Reset):
+                        epoch = delivery.epoch
+                    yield as_sse(delivery, epoch)
+        except (Error, LookupError):
+            # Without `end`, this end has every client come again with what it has; an error would not.
+            logger.exception("Execution %s can no longer be followed", execution_id)
 
     return streaming(body(), "text/event-stream; charset=utf-8")
 

@@ -7,7 +7,9 @@ that the transport closes while its buffer is full; an application's `send()` wa
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import autobahn.twisted.websocket
@@ -17,6 +19,7 @@ from daphne.server import Server
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.http import Request
+from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 
@@ -38,6 +41,8 @@ _MOST_UNHEARD = 128
 _LONGEST_MESSAGE = 4096
 #: Twisted's websockets have one limit for both ways; one event with a result is longer than a mebibyte.
 _LONGEST_SENT = 16 * 2**20
+#: RFC 6455, section 7.4.1: the server met what keeps it from going on.
+_FAULT = 1011
 
 #: Bytes of a body. Above them a request is refused before it is in memory; below, its view has limits of its own.
 _MOST_BYTES = 5 * 2**20
@@ -88,6 +93,19 @@ class Meter:
             self._refused = True
             self._request.channel.transport.write(_TOO_LARGE)
             self._request.channel.loseConnection()
+
+
+def _answer_fault(request: Any, answer: Callable[[Exception], None], error: Exception) -> None:
+    """Cut off an answer that breaks in its midst, so that its client knows, and comes again.
+
+    daphne would begin a second answer, fail at that, and look after no connection from then on.
+    """
+    if request.startedWriting:
+        request.channel.forceAbortClient()
+        return
+    request._response_started = False
+    request.responseHeaders = Headers()
+    answer(error)
 
 
 def check_address(host: str, port: int) -> None:
@@ -165,6 +183,7 @@ class BackpressureServer(Server):  # type: ignore[misc]
         if isinstance(protocol, Request):
             meter = Meter(protocol)
             protocol.gotLength, protocol.handleContentChunk = meter.announce, meter.take
+            protocol.handle_exception = partial(_answer_fault, protocol, protocol.handle_exception)
         super().protocol_connected(protocol)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -190,7 +209,11 @@ class BackpressureServer(Server):  # type: ignore[misc]
         if last and details.pop("gate", None) and not details.get("disconnected"):
             protocol.unregisterProducer()
         with suppress(Disconnected):  # its application has not been told yet
-            await super().handle_reply(protocol, message)
+            if message["type"] == "websocket.close" and message.get("code") == _FAULT:
+                # autobahn refuses to send it, though it is what RFC 6455 has for a server's fault.
+                protocol.sendCloseFrame(code=_FAULT)
+            else:
+                await super().handle_reply(protocol, message)
         gate = self._gate(protocol, message)
         if gate is not None:
             await gate.passed()

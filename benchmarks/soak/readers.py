@@ -3,7 +3,6 @@
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from multiprocessing.connection import Connection
@@ -20,7 +19,7 @@ from executions.live import Beat, Cursor, End, Events, follow
 from executions.models import Execution
 
 #: How long the readings in hand may take once nothing more is written.
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 30.0
 _TELL_SECONDS = 0.25
 #: So many of the newest runs are where readers look first.
 _NEWEST = 10
@@ -77,6 +76,7 @@ class Crowd:
         self._tally = tally
         self._dice = random.Random(seed)
         self._tasks: list[asyncio.Task[None]] = []
+        self._patience: set[asyncio.Timeout] = set()
 
     def add(self, door: Door, count: int) -> None:
         for _reader in range(count):
@@ -100,23 +100,34 @@ class Crowd:
                 self._tally.fault(fault)
 
     async def _to_the_end(self, reading: Reading, door: Door, dice: random.Random) -> None:
-        deadline = None
-        while True:
-            if deadline is None and self._tally.ending.is_set():
-                deadline = time.monotonic() + _PATIENCE_SECONDS
-            whims = Whims(dice, self._tally.ending)
-            try:
-                async with asyncio.timeout(deadline and deadline - time.monotonic()):
-                    if await door(reading, whims, self._tally):
-                        self._tally.finished(reading)
-                        return
-            except TimeoutError:
-                what = f"Run {reading.number}: a reader waits for ever behind event {reading.seq}."
-                raise Fault("gap", what) from None
-            except doors.Away:
-                self._tally.count(refused=1)
-                await asyncio.sleep(0.05 + dice.random() / 4)
-            self._tally.count(reconnects=1)
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._patience.add(patience)
+                try:
+                    while not await self._connect(reading, door, dice):
+                        self._tally.count(reconnects=1)
+                finally:
+                    self._patience.discard(patience)
+        except TimeoutError:
+            what = f"Run {reading.number}: {door} waits for ever behind event {reading.seq}."
+            raise Fault("gap", what) from None
+        self._tally.finished(reading)
+
+    async def _connect(self, reading: Reading, door: Door, dice: random.Random) -> bool:
+        """Whether this connection brought the end."""
+        try:
+            return await door(reading, Whims(dice, self._tally.ending), self._tally)
+        except doors.Away:
+            self._tally.count(refused=1)
+            await asyncio.sleep(0.05 + dice.random() / 4)
+            return False
+
+    def hurry(self) -> None:
+        """Nothing more is written: whoever does not come to an end now waits for ever."""
+        until = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+        for patience in self._patience:
+            if patience.when() is None:
+                patience.reschedule(until)
 
 
 def _choose(dice: random.Random, tally: Tally) -> tuple[int, str] | None:
@@ -182,5 +193,7 @@ async def _tell_until_done(
     while not (tally.ending.is_set() and crowd.done and (writers is None or writers.done)):
         await asyncio.sleep(_TELL_SECONDS)
         tally.tell()
+        if tally.ending.is_set():
+            crowd.hurry()
     tally.tell()
     hub.hub().close()

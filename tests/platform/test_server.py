@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -19,7 +19,7 @@ from accounts.models import ApiKey
 from executions.choices import EventKind, FailureReason, Status
 from executions.events import Draft, append
 from executions.lifecycle import Ending, finish
-from executions.models import Execution
+from executions.models import Execution, ExecutionEvent
 from rpa_platform.asgi import application
 from rpa_platform.server import BackpressureServer, Gate
 from spaces.models import Space
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 STALLED = 24
 STREAM_MIB = 24
 BOUND = 512 * 1024
+EVENTS = ExecutionEvent._meta.db_table
 #: A second for the poll that finds what another process has appended; the rest is for a busy machine.
 SOON = 10.0
 
@@ -241,6 +242,63 @@ async def test_a_watcher_that_leaves_takes_its_subscription_along(
     await call.wait(timeout=10)
     await asyncio.wait(watching, timeout=10)
     assert asyncio.all_tasks() == before
+
+
+@contextmanager
+def broken() -> Iterator[None]:
+    """Meanwhile no event can be read."""
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(ExecutionEvent, EVENTS, f"{EVENTS}_away")
+    try:
+        yield
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(ExecutionEvent, f"{EVENTS}_away", EVENTS)
+
+
+def unread(client: socket.socket, end: bytes) -> bytes:
+    """All that comes until what ends it, or until the other side has gone."""
+    taken = b""
+    with suppress(ConnectionResetError):
+        while not taken.endswith(end) and (piece := client.recv(2**16)):
+            taken += piece
+    return taken
+
+
+def test_streams_that_break_are_closed_and_can_be_taken_up_again(
+    server: Server, execution: Execution, key: str
+) -> None:
+    """Nobody waits for ever on a connection whose application has failed, the second time no more than the first."""
+    fill(execution, 1)
+    last_chunk, close_1011 = b"0\r\n\r\n", b"\x88\x02" + (1011).to_bytes(2, "big")
+    for _time in range(2):
+        with broken():
+            with closing(event_stream(server, execution, key)) as stream:
+                assert unread(stream, last_chunk) == last_chunk
+            with closing(websocket(server, execution, key)) as watcher:
+                assert unread(watcher, close_1011) == close_1011
+        for open_one in (event_stream, websocket):
+            with closing(open_one(server, execution, key)) as client:
+                assert client.recv(2**16)
+
+
+def test_an_answer_that_breaks_is_an_error_or_cut_off(
+    server: Server, execution: Execution, key: str
+) -> None:
+    """It never looks complete, and its client is not left waiting, the second time no more than the first."""
+    fill(execution, 16)
+    path = f"/api/v1/executions/{execution.uid}/log/"
+    request = f"GET {path} HTTP/1.1\nHost: {server.address}\nAuthorization: Bearer {key}\n\n"
+    for _time in range(2):
+        with closing(opened(server, request, receive=4096)) as slow, broken():
+            # Far more than the lines take up lies in the table still.
+            assert unread(slow, b"0\r\n\r\n")[-5:] != b"0\r\n\r\n"
+            answer = httpx.get(
+                f"http://{server.address}{path}",
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=SOON,
+            )
+            assert answer.status_code == 500
 
 
 def test_pages_come_with_static_files_named_after_their_content(server: Server) -> None:

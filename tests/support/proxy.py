@@ -71,7 +71,8 @@ class Proxy:
         for line in list(self._lines):
             for end in line:
                 own = end.transport.get_extra_info("socket")
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                if own.fileno() != -1:  # it may have been closed by its own end
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 end.transport.abort()
 
     async def _end(self) -> None:
