@@ -31,12 +31,14 @@ from executions.events import Head, head_of, read_page
 from executions.history import History, keys_of
 from executions.live import Cursor
 from executions.models import Artifact, Execution, robots_watched_by
+from executions.waiting import wait_of
 from robots.models import Robot
 from robots.passwords import masked
 from spaces.api import SpaceFilter
 
 _MAX_EVENTS = 1000
 _SHOWN_WITH = ("robot", "version", "requested_by", "rerun_of", "space__enterprise")
+_ATTEMPTS = ("retry__failed", "retried_as__execution")
 _IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
     location=OpenApiParameter.HEADER,
@@ -89,6 +91,28 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
         return masked(execution.version.parameters, execution.params)
 
 
+class WatchedSerializer(ExecutionSerializer):
+    """One execution, with its place among the attempts of what it is to do."""
+
+    attempt = serializers.SerializerMethodField(help_text="1, or which attempt a retry is.")
+    retry_of = serializers.SerializerMethodField(help_text="The attempt before, which failed.")
+    retried_as = serializers.SerializerMethodField(help_text="The attempt that followed.")
+
+    class Meta(ExecutionSerializer.Meta):
+        fields = [*ExecutionSerializer.Meta.fields, "attempt", "retry_of", "retried_as"]
+        read_only_fields = fields
+
+    def get_attempt(self, execution: Execution) -> int:
+        return execution.retry.attempt if hasattr(execution, "retry") else 1
+
+    def get_retry_of(self, execution: Execution) -> UUID | None:
+        return execution.retry.failed.uid if hasattr(execution, "retry") else None
+
+    def get_retried_as(self, execution: Execution) -> UUID | None:
+        follows = hasattr(execution, "retried_as")
+        return execution.retried_as.execution.uid if follows else None
+
+
 #: For the answer to each request: a new serializer would work out all of its fields anew.
 _shown = ExecutionSerializer()
 
@@ -103,6 +127,34 @@ class NewExecution(serializers.Serializer[Any]):
     timeout = serializers.IntegerField(
         required=False, min_value=1, max_value=86_400, help_text="Time limit in seconds."
     )
+    priority = serializers.IntegerField(
+        default=0, min_value=-100, max_value=100, help_text="The higher, the earlier it starts."
+    )
+
+
+class Priority(serializers.Serializer[Any]):
+    priority = serializers.IntegerField(min_value=-100, max_value=100)
+
+
+class BlockerSerializer(serializers.Serializer[Any]):
+    type = serializers.CharField(source="scope.label", help_text="robot, space, enterprise or pool")
+    id = serializers.CharField()
+    name = serializers.CharField()
+    running = serializers.IntegerField(help_text="How many of its runs have a place now.")
+    most = serializers.IntegerField(allow_null=True, help_text="How many may have one.")
+
+
+class WaitSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField()
+    message = serializers.CharField(source="reason.label")
+    priority = serializers.IntegerField()
+    ahead = serializers.IntegerField(
+        help_text="How many come first of those that wait for the same; 1000 is that many or more."
+    )
+    estimate_seconds = serializers.IntegerField(
+        source="estimate", allow_null=True, help_text="About how long it will wait; null: unknown."
+    )
+    blocked_by = BlockerSerializer(allow_null=True, help_text="What is at its limit.")
 
 
 class Rerun(serializers.Serializer[Any]):
@@ -200,7 +252,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         if self.action == "list":
             return Execution.objects.none()  # its filters make it a history
         visible = Execution.objects.visible_to(actor_of(self.request))
-        return visible.select_related(*_SHOWN_WITH)
+        return visible.select_related(*_SHOWN_WITH, *_ATTEMPTS)
 
     def filter_queryset(self, queryset: Any) -> Any:
         """For the list alone: what a request names by its id is not filtered."""
@@ -230,9 +282,39 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             version=version,
             task=given.get("task", ""),
             timeout_seconds=given.get("timeout"),
+            priority=given["priority"],
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
         return _requested(requested)
+
+    @extend_schema(responses=WatchedSerializer)
+    def retrieve(self, request: Request, *args: Any, **named: Any) -> Response:
+        """One run. A failed one that is tried again names its successor as `retried_as`."""
+        return Response(WatchedSerializer(self.get_object()).data)
+
+    @extend_schema(responses={200: WaitSerializer, 204: None}, filters=False)
+    @action(detail=True, pagination_class=None)
+    def queue(self, request: Request, uid: UUID) -> Response:
+        """Why the run waits, what is before it, and about how long it will be; 204 if it does not wait."""
+        wait = wait_of(self.get_object())
+        if wait is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(WaitSerializer(wait).data)
+
+    @extend_schema(request=Priority, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def priority(self, request: Request, uid: UUID) -> Response:
+        """Let a waiting run wait with another priority."""
+        given = checked(Priority(data=request.data))
+        services.set_priority(self.get_object(), given["priority"], by=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"], url_path="run-next")
+    def run_next(self, request: Request, uid: UUID) -> Response:
+        """Let a waiting run be the next one that starts where it waits."""
+        services.run_next(self.get_object(), by=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses={200: ExecutionSerializer, 202: ExecutionSerializer})
     @action(detail=True, methods=["post"])

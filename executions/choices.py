@@ -21,8 +21,13 @@ class PendingReason(models.TextChoices):
     """Why a run has not started, in terms of what would let it start."""
 
     QUEUED = "queued", _("Waiting for a free slot of a runner")
+    ROBOT_LIMIT = "robot_limit", _("As many runs of its robot as may run at once")
+    SPACE_LIMIT = "space_limit", _("As many runs in its space as may run at once")
+    ENTERPRISE_LIMIT = "enterprise_limit", _("As many runs in its enterprise as may run at once")
+    POOL_LIMIT = "pool_limit", _("As many runs in its pool as may run at once")
+    RETRY = "retry", _("The next attempt waits for a while")
     ENVIRONMENT = "environment", _("Its environment is being built")
-    NO_RUNNER = "no_runner", _("No runner is connected: start the server")
+    NO_RUNNER = "no_runner", _("No runner that is connected may run it")
 
 
 class FailureReason(models.TextChoices):
@@ -65,3 +70,21 @@ class Origin(models.TextChoices):
     COMMAND = "command", _("Command line")
     ADMIN = "admin", pgettext_lazy("the site, not the role", "Admin")
     STREAM = "stream", _("Run-a-robot stream")
+
+
+class TicketState(models.IntegerChoices):
+    """Where a run stands in the queue. See Ticket."""
+
+    READY = 1, "ready"
+    HELD = 2, "held"
+    DELAYED = 3, "delayed"
+    LEASED = 4, "leased"
+
+
+class Scope(models.IntegerChoices):
+    """What may have a limit of runs at once."""
+
+    ROBOT = 1, "robot"
+    SPACE = 2, "space"
+    ENTERPRISE = 3, "enterprise"
+    POOL = 4, "pool"

@@ -19,21 +19,23 @@ from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone, translation
 
-from executions import lifecycle, reaper, sealing
-from executions.choices import Status
+from executions import lifecycle, reaper, sealing, tickets
 from executions.environments import remove_leftovers
 from executions.models import Execution, Runner
 from executions.robot_env import SUPPORT, SUPPORT_INSIDE
+from executions.runner import abilities
 from executions.runner.context import RunnerContext
 from executions.runner.pump import Cause
 from executions.runner.run import Run
 from executions.sandbox.workspace import reclaim
+from executions.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
 
 #: How often requests and cancels of other processes are looked for; those of this one ring.
 _LOOK_SECONDS = 0.5
 _SEAL_SECONDS = 2.0
+_SWEEP_SECONDS = 1.0
 #: What a stopped run may need beyond its robot's grace, to be killed and written down.
 _END_SECONDS = 15.0
 
@@ -129,6 +131,9 @@ class EmbeddedEngine:
             host=_here(context.data_dir),
             pid=os.getpid(),
             slots=self.slots,
+            pool=abilities.own_pool(),
+            labels=abilities.own_labels(),
+            version=settings.RPA_VERSION,
             tier=context.sandbox.probe().tier,
         )
 
@@ -166,9 +171,13 @@ class EmbeddedEngine:
         return True
 
     def _keep(self, context: RunnerContext) -> None:
-        beat_at = 0.0
+        beat_at = sweep_at = 0.0
+        sweeper = Sweeper()
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
+                if time.monotonic() >= sweep_at:
+                    sweep_at = time.monotonic() + _SWEEP_SECONDS
+                    sweeper.sweep()
                 self._look_around()
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + settings.RPA_HEARTBEAT_SECONDS
@@ -206,9 +215,8 @@ class EmbeddedEngine:
 
     def _look_around(self) -> None:
         idle = self.slots - len(self._runs)
-        waiting = Execution.objects.filter(status=Status.PENDING, runner=None)
-        if idle > 0:
-            for _execution in waiting.values_list("pk")[:idle]:
+        if idle > 0 and self.runner is not None:
+            for _ticket in tickets.next_for(self.runner, self._only)[:idle]:
                 self.wake()
         # Nobody may be between the claim and the list of runs while the two are compared.
         with self._claiming:

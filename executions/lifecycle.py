@@ -1,28 +1,35 @@
 """The only module that moves an execution's status: along the drawn arrows, by compare-and-set.
 
-Each move appends its status event and changes the row in one transaction. Lock order: the stream's
-row first, then the execution's.
+Each move appends its status event, changes the row, and moves the run's ticket in one transaction. Lock order:
+the stream's row first, then the execution's, then the gates of what has a limit, then tickets.
 """
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
 from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.refusals import Refused
-from executions import hints
+from executions import hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
 from executions.models import Execution, ExecutionStream, Runner
+from robots.manifest import Manifest
 
+#: A claim that always comes too late is one that others make: they find what is left.
+_MOST_LOOKS = 50
+_OPEN_STREAM = (
+    "SELECT execution_id FROM executions_executionstream WHERE execution_id = %s AND closed = %s"
+)
 _MOVES = {
     Status.PENDING: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
     Status.RUNNING: {Status.COMPLETED, Status.FAILED, Status.CANCELLED},
@@ -53,52 +60,94 @@ def status_draft(status: Status, reason: str = "", message: str = "", **more: An
     )
 
 
-def open_stream(execution: Execution) -> Head:
-    """Start the stream of a new execution with its first event. Call it in the creating transaction."""
+@dataclass(frozen=True)
+class Request:
+    """How a new run is to wait: by what its version says of itself, and how urgent it is."""
+
+    manifest: Manifest
+    priority: int = 0
+    #: Seconds until it may start.
+    delay: float = 0.0
+    attempt: int = 1
+
+
+def enqueue(execution: Execution, request: Request) -> Head:
+    """Save a new execution, begin its stream, and give it its place in the queue: the one way to begin a run."""
+    now = timezone.now()
+    manifest = request.manifest
+    patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
+    ready_at = now + timedelta(seconds=request.delay) if request.delay else None
+    lane = tickets.lane_of(manifest.pool, manifest.labels)
+    with writing():
+        execution.save(force_insert=True)
+        head = _open_stream(execution, request.attempt)
+        tickets.enter(
+            execution,
+            lane,
+            priority=request.priority,
+            robot_most=manifest.concurrency,
+            ready_at=ready_at,
+            expires_at=(ready_at or now) + timedelta(seconds=patience) if patience else None,
+        )
+    return head
+
+
+def _open_stream(execution: Execution, attempt: int) -> Head:
     ExecutionStream.objects.create(execution=execution)
     move = hints.Move(execution.pk, execution.space_id, execution.status, execution.pending_reason)
     transaction.on_commit(partial(hints.ring_move, move), robust=True)
-    return append(execution.pk, [status_draft(Status.PENDING, execution.pending_reason)])
+    more: dict[str, Any] = {"attempt": attempt} if attempt > 1 else {}
+    return append(execution.pk, [status_draft(Status.PENDING, execution.pending_reason, **more)])
+
+
+class Claim(Enum):
+    """What came of trying to claim a run."""
+
+    TAKEN = 1
+    HELD = 2  # a limit does not allow it now
+    LOST = 3  # it is somebody else's by now
 
 
 def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str] | None:
-    """Give the oldest waiting run, or `only` that one, to `runner`: it and its fencing token, or None.
+    """Give the next waiting run, or `only` that one, to `runner`: it and its fencing token, or None.
 
+    Next is who is first by priority, and then by the fair share of its space, of those whom every limit allows.
     Two runners that want the same run get it once: the loser goes on to the next.
     """
-    # Worded by hand, like the appends: every idle slot asks this, and the ORM would take ten times as long.
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(
-                "SELECT id FROM executions_execution WHERE status = %s AND runner_id IS NULL "
-                "AND (%s IS NULL OR id = %s) ORDER BY id LIMIT 1",
-                [Status.PENDING, only, only],
-            )
-            found = cursor.fetchone()
-            if found is None:
-                return None
+    for _look in range(_MOST_LOOKS):
+        ahead = tickets.next_for(runner, only)
+        if not ahead:
+            return None
+        for ticket in ahead:
             token = secrets.token_hex(16)
-            if _claim(cursor, found[0], runner, token):
+            if _claim(ticket, runner, token) is Claim.TAKEN:
                 everything = "SELECT * FROM executions_execution WHERE id = %s"
-                return Execution.objects.raw(everything, [found[0]])[0], token
+                return Execution.objects.raw(everything, [ticket.execution_id])[0], token
+    return None
 
 
-def _claim(cursor: CursorWrapper, execution_id: int, runner: Runner, token: str) -> bool:
-    with writing():
+def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
+    number = ticket.execution_id
+    with writing(), connection.cursor() as cursor:
+        # Whom somebody else claims just now is passed over, instead of waited for.
+        passing = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
+        cursor.execute(f"{_OPEN_STREAM}{passing}", [number, False])
+        if cursor.fetchone() is None:
+            return Claim.LOST
+        if not tickets.admit(ticket):
+            return Claim.HELD
+        if not tickets.lease(ticket, runner):
+            return Claim.LOST
         cursor.execute(
             "UPDATE executions_executionstream SET writer_token = %s, src_offset = 0 "
-            "WHERE execution_id = %s AND closed = %s",
-            [token, execution_id, False],
+            "WHERE execution_id = %s",
+            [token, number],
         )
         cursor.execute(
-            "UPDATE executions_execution SET runner_id = %s, tier = %s "
-            "WHERE id = %s AND status = %s AND runner_id IS NULL",
-            [runner.pk, runner.tier, execution_id, Status.PENDING],
+            "UPDATE executions_execution SET runner_id = %s, tier = %s WHERE id = %s",
+            [runner.pk, runner.tier, number],
         )
-        if not cursor.rowcount:
-            transaction.set_rollback(True)  # the token that stands there is the winner's
-            return False
-    return True
+    return Claim.TAKEN
 
 
 def release(execution: Execution) -> bool:
@@ -118,6 +167,7 @@ def release(execution: Execution) -> bool:
             return True
         if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
             return False
+        tickets.give_back(execution.pk)
         ExecutionStream.objects.filter(pk=stream.pk).update(writer_token="", src_offset=0)
         append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
         _ring(execution.pk, Status.PENDING, PendingReason.QUEUED)
@@ -132,6 +182,31 @@ def explain_wait(execution: Execution, reason: PendingReason, source: Source) ->
         if not waiting.update(pending_reason=reason):
             raise WrongMoment(_("The execution has already started."))
         _ring(execution.pk, Status.PENDING, reason)
+
+
+def explain_queueing(execution_id: int, reason: PendingReason) -> bool:
+    """Say why a run that nobody has claimed still waits. False if it does not wait, or says so already."""
+    with writing():
+        ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
+        waiting = Execution.objects.filter(pk=execution_id, status=Status.PENDING, runner=None)
+        if not waiting.exclude(pending_reason=reason).update(pending_reason=reason):
+            return False
+        append(execution_id, [status_draft(Status.PENDING, reason)])
+        _ring(execution_id, Status.PENDING, reason)
+    return True
+
+
+def expire(execution_id: int) -> bool:
+    """End a run that has waited for longer than it may. False if it does not wait any more."""
+    with writing():
+        ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
+        if not Execution.objects.filter(
+            pk=execution_id, status=Status.PENDING, runner=None
+        ).exists():
+            return False
+        message = "It waited longer than it may."
+        finish(execution_id, Ending(Status.FAILED, FailureReason.EXPIRED, message))
+    return True
 
 
 def start(execution: Execution, source: Source) -> None:
@@ -157,10 +232,10 @@ def record(execution_id: int, drafts: Sequence[Draft], source: Source) -> Head:
 def finish(
     execution_id: int, ending: Ending, *, drafts: Sequence[Draft] = (), source: Source | None = None
 ) -> Head:
-    """Move to a terminal status with the last events of the stream, `drafts` first. Raises WrongMoment."""
-    last = status_draft(
-        ending.status, ending.reason or "", ending.message, exit_code=ending.exit_code
-    )
+    """Move to a terminal status with the last events of the stream, `drafts` first. Raises WrongMoment.
+
+    Where its robot says that trying again is safe, the next attempt is queued in the same transaction.
+    """
     fields: dict[str, Any] = {
         **_fold(drafts),
         "pending_reason": "",
@@ -172,12 +247,24 @@ def finish(
         "finished_at": timezone.now(),
     }
     with writing():
+        successor = retries.successor_of(execution_id, ending.status, ending.reason)
+        more = {"retried_as": str(successor.execution.uid)} if successor else {}
+        last = status_draft(
+            ending.status, ending.reason or "", ending.message, exit_code=ending.exit_code, **more
+        )
         try:
             head = append(execution_id, [*drafts, last], source=source, close=True)
         except StreamClosed as error:
             raise WrongMoment(_("The execution has already ended.")) from error
         if not head.repeated:
             _move(execution_id, ending.status, **fields)
+            tickets.leave(execution_id)
+            if successor is not None:
+                enqueue(
+                    successor.execution,
+                    Request(successor.manifest, delay=successor.delay, attempt=successor.attempt),
+                )
+                retries.note(successor, of=execution_id)
     return head
 
 

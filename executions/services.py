@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Invalid, NotFound, Refused
 from audit.recording import attempt, note, recording
-from executions import engine, lifecycle
+from executions import engine, lifecycle, tickets
 from executions.choices import Origin, PendingReason, Status
 from executions.events import writing
 from executions.models import Execution
@@ -28,6 +28,7 @@ from robots.parameters import problems, with_defaults
 from spaces.access import may, require
 
 MAX_PARAMS_BYTES = 256 * 1024
+MOST_PRIORITY = 100
 #: By hand, since every request asks it: the ORM would take as long as the rest of the transaction.
 _STILL_THERE = """
     SELECT robot.id FROM robots_robot robot
@@ -68,13 +69,18 @@ def request_execution(
     idempotency_key: str | None = None,
     trace_id: str = "",
     rerun_of: Execution | None = None,
+    priority: int = 0,
 ) -> Requested:
     """Queue one run of `robot`. The engine hears of it only once it is committed.
 
     The version is pinned now. `idempotency_key` (per user) makes a repeated request return the run
-    of the first one; with other contents it raises KeyReused.
+    of the first one; with other contents it raises KeyReused. Another `priority` than 0 takes the
+    permission to give one.
     """
     _require_run(robot, by)
+    if priority:
+        require(by, "execution.set_priority", space=robot.space)
+        _check_priority(priority)
     digest = _digest_of(robot, version, params, task, timeout_seconds)
     key = _checked_key(idempotency_key)
     earlier = _earlier(by, key, digest)
@@ -102,9 +108,8 @@ def request_execution(
     )
     try:
         with writing():
-            execution.save(force_insert=True)
+            lifecycle.enqueue(execution, lifecycle.Request(manifest, priority=priority))
             _require_still_there(robot)
-            lifecycle.open_stream(execution)
             transaction.on_commit(engine.wake)
     except IntegrityError:
         # Two requests with one key raced, and the constraint let one of them in.
@@ -113,6 +118,37 @@ def request_execution(
             raise
         return Requested(earlier, created=False)
     return Requested(execution, created=True)
+
+
+def set_priority(execution: Execution, priority: int, *, by: Actor) -> None:
+    """Let a waiting run wait with another priority, -100 to 100: the higher, the earlier. Raises WrongMoment."""
+    _check_priority(priority)
+    _move_in_queue(
+        execution, {"priority": priority}, by, partial(tickets.set_priority, priority=priority)
+    )
+
+
+def run_next(execution: Execution, *, by: Actor) -> None:
+    """Let a waiting run be the next one of its lane that starts, whatever waits before it. Raises WrongMoment."""
+    _move_in_queue(execution, {"next": True}, by, tickets.put_first)
+
+
+def _move_in_queue(
+    execution: Execution, after: dict[str, Any], by: Actor, deed: Callable[[int], bool]
+) -> None:
+    with attempt("execution.set_priority", execution, by=by):
+        require(by, "execution.set_priority", space=execution.space)
+        with recording():
+            if not deed(execution.pk):
+                raise lifecycle.WrongMoment(_("The execution does not wait any more."))
+            note(execution, dict.fromkeys(after), after)
+            transaction.on_commit(engine.wake)
+
+
+def _check_priority(priority: int) -> None:
+    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+        message = _("A priority is a whole number from -100 to 100.")
+        raise Invalid(message, details={"errors": [{"where": "priority", "message": message}]})
 
 
 def _require_still_there(robot: Robot) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Self
@@ -23,6 +23,15 @@ MAX_WORD = 8192
 MAX_TIMEOUT = 24 * 3600
 MEMORY_RANGE = (64, 64 * 1024)
 MAX_DESCRIPTION = 2000
+MAX_CONCURRENCY = 10_000
+MAX_QUEUE_TIMEOUT = 30 * 24 * 3600
+MAX_ATTEMPTS = 10
+MAX_BACKOFF = 3600
+MAX_LABELS = 12
+#: What pools and labels are called.
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+#: Why a run may be tried again.
+RETRIED_ON = ("lost", "error", "timeout")
 
 _PYTHON = re.compile(r"python(3(\.\d+)?)?(\.exe)?", re.IGNORECASE)
 
@@ -41,6 +50,18 @@ class TaskNotFound(LookupError):
 
 
 @dataclass(frozen=True)
+class RetryPolicy:
+    """When a run is tried again by itself: `on` these failure reasons, until it was tried `max_attempts` times.
+
+    `backoff` is how many seconds lie before the second attempt; before each further one it is twice as long.
+    """
+
+    max_attempts: int
+    backoff: int = 0
+    on: tuple[str, ...] = ("lost",)
+
+
+@dataclass(frozen=True)
 class Extension:
     """The platform's own few words on a robot, `rpa:` in robot.yaml or [tool.rpa] in a script."""
 
@@ -49,6 +70,46 @@ class Extension:
     timeout: int | None = None  # seconds
     memory: int | None = None  # MiB
     description: str = ""
+    #: Which runners may run it: those of a pool (empty: of the default one) that have all of these labels.
+    pool: str = ""
+    labels: tuple[str, ...] = ()
+    #: How many of its runs there may be at once, and for how many seconds one may wait.
+    concurrency: int | None = None
+    queue_timeout: int | None = None
+    retry: RetryPolicy | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "parameters": self.parameters,
+            "profile": self.profile,
+            "timeout": self.timeout,
+            "memory": self.memory,
+            "description": self.description,
+            "pool": self.pool,
+            "labels": list(self.labels),
+            "concurrency": self.concurrency,
+            "queue_timeout": self.queue_timeout,
+            "retry": asdict(self.retry) if self.retry else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Also of what was published before there were pools, limits and retries."""
+        retry = data.get("retry")
+        return cls(
+            data["parameters"],
+            data["profile"],
+            data["timeout"],
+            data["memory"],
+            data["description"],
+            data.get("pool", ""),
+            tuple(data.get("labels", ())),
+            data.get("concurrency"),
+            data.get("queue_timeout"),
+            RetryPolicy(retry["max_attempts"], retry["backoff"], tuple(retry["on"]))
+            if retry
+            else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +151,26 @@ class Manifest:
     @property
     def description(self) -> str:
         return self.extension.description
+
+    @property
+    def pool(self) -> str:
+        return self.extension.pool
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.extension.labels
+
+    @property
+    def concurrency(self) -> int | None:
+        return self.extension.concurrency
+
+    @property
+    def queue_timeout(self) -> int | None:
+        return self.extension.queue_timeout
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        return self.extension.retry
 
     def task(self, name: str | None = None) -> str:
         """The task's name as its author spells it. No name will do if there is only one task."""
@@ -139,11 +220,7 @@ class Manifest:
             "python_path": list(self.python_path),
             "before": [list(command) for command in self.before],
             "environment": self.environment.to_json() if self.environment else None,
-            "parameters": self.parameters,
-            "profile": self.profile,
-            "timeout": self.timeout,
-            "memory": self.memory,
-            "description": self.description,
+            **self.extension.to_json(),
             "warnings": list(self.warnings),
         }
 
@@ -160,13 +237,7 @@ class Manifest:
             environment=EnvironmentSpec.from_json(data["environment"])
             if data["environment"]
             else None,
-            extension=Extension(
-                data["parameters"],
-                data["profile"],
-                data["timeout"],
-                data["memory"],
-                data["description"],
-            ),
+            extension=Extension.from_json(data),
             warnings=tuple(data["warnings"]),
         )
 

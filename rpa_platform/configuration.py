@@ -21,6 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _ORIGIN = re.compile(r"https?://(\*\.)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _HOST = re.compile(r"\*|\.?[a-z0-9._-]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
 environ.Env.read_env(BASE_DIR / ".env")
@@ -97,6 +98,24 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
             f"{name}={value!r} is unknown. Use one of: {', '.join(allowed)}."
         )
     return value
+
+
+def names(name: str, default: list[str]) -> list[str]:
+    """What pools and labels are called, as robots ask for them."""
+    found = _listed(name, default)
+    for each in found:
+        if _NAME.fullmatch(each) is None:
+            raise ImproperlyConfigured(
+                f"{name}: {each!r} is no name. Use 1 to 40 small letters, digits, dots, dashes and underscores."
+            )
+    return found
+
+
+def one_name(name: str, default: str) -> str:
+    found = names(name, [default])
+    if len(found) > 1:
+        raise ImproperlyConfigured(f"{name} names several: {', '.join(found)}. Use one of them.")
+    return found[0]
 
 
 def time_zone(name: str, default: str) -> str:

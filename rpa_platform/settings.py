@@ -169,9 +169,15 @@ SPECTACULAR_SETTINGS = {
 # How runs are carried out and watched. The meaning and unit of each is in docs/configuration.md.
 RPA_ENGINE = read.choice("RPA_ENGINE", "embedded", ("embedded", "none"))
 RPA_REDIS_URL = read.redis_url()
+RPA_RUNNER_POOL = read.one_name("RPA_RUNNER_POOL", "default")
+RPA_RUNNER_LABELS = read.names("RPA_RUNNER_LABELS", [])
 RPA_SLOTS = read.number("RPA_SLOTS", 24, least=1, most=256)
 RPA_HEARTBEAT_SECONDS = read.number("RPA_HEARTBEAT_SECONDS", 5, least=1, most=60)
 RPA_RUN_TIMEOUT = read.number("RPA_RUN_TIMEOUT", 3 * 3600, least=1, most=24 * 3600)
+RPA_QUEUE_TIMEOUT = read.number("RPA_QUEUE_TIMEOUT", 24 * 3600, least=0, most=30 * 24 * 3600)
+# How many runs of one space, or of one enterprise, there may be at once; 0 = as many as there is room for.
+RPA_SPACE_RUNS = read.number("RPA_SPACE_RUNS", 0, least=0, most=100_000)
+RPA_ENTERPRISE_RUNS = read.number("RPA_ENTERPRISE_RUNS", 0, least=0, most=100_000)
 RPA_CANCEL_GRACE = read.number("RPA_CANCEL_GRACE", 5, least=0, most=300)
 RPA_DRAIN_SECONDS = read.number("RPA_DRAIN_SECONDS", 300, least=0, most=86_400)
 RPA_ARCHIVE_AFTER = read.number("RPA_ARCHIVE_AFTER", 24 * 3600, least=0, most=30 * 24 * 3600)

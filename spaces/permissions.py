@@ -52,6 +52,9 @@ DEFAULTS: dict[str, SpaceDefault] = {
     "execution.cancel_any": SpaceDefault(
         "execution", "cancel_any", _("Cancel any run"), "oa", available_expired=True
     ),
+    "execution.set_priority": SpaceDefault(
+        "execution", "set_priority", _("Give waiting runs a priority"), "oa"
+    ),
     "share.create": SpaceDefault("share", "create", _("Share robots and runs by link"), "oa"),
     "secret.use": SpaceDefault("secret", "use", _("Use secrets"), "oam"),
     "secret.manage": SpaceDefault("secret", "manage", _("Manage secrets"), "oa"),

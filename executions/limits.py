@@ -1,0 +1,92 @@
+"""How many runs of something may run at once, and how many do: asked of the leases, never of a counter.
+
+A claim that finds a limit locks the gate of what is limited until it is committed, and so does the end of a
+run that has a lease there. Of two claims, the second one therefore counts the first one's lease, and no run is
+held back for a lease that is just being given back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+from executions.choices import Scope, TicketState
+
+#: The columns of the tickets and of the limits, in the order in which gates are locked.
+COLUMNS = {
+    Scope.ENTERPRISE: "enterprise_id",
+    Scope.SPACE: "space_id",
+    Scope.ROBOT: "robot_id",
+    Scope.POOL: "pool_id",
+}
+#: What a run belongs to, by scope: the keys of its robot, space, enterprise and pool.
+Belonging = Mapping[Scope, int | None]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What is limited, to how many runs at once."""
+
+    scope: Scope
+    of: int
+    most: int
+
+
+def limits_of(run: Belonging, robot_most: int | None) -> list[Limit]:
+    """Every limit that a run is subject to. `robot_most` is what its robot's version says of itself."""
+    own = _own(run)
+    by_default = {
+        Scope.ROBOT: robot_most,
+        Scope.SPACE: settings.RPA_SPACE_RUNS or None,
+        Scope.ENTERPRISE: settings.RPA_ENTERPRISE_RUNS or None,
+    }
+    found = []
+    for scope in COLUMNS:
+        most, of = own.get(scope, by_default.get(scope)), run[scope]
+        if most is not None and of is not None:
+            found.append(Limit(scope, of, most))
+    return found
+
+
+def _own(run: Belonging) -> dict[Scope, int]:
+    known = [(scope, column) for scope, column in COLUMNS.items() if run[scope] is not None]
+    where = " OR ".join(f"{column} = %s" for _scope, column in known)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(COLUMNS.values())}, most FROM executions_runlimit WHERE {where}",
+            [run[scope] for scope, _column in known],
+        )
+        rows = cursor.fetchall()
+    own = {}
+    for *keys, most in rows:
+        scope = next(scope for scope, key in zip(COLUMNS, keys, strict=True) if key is not None)
+        own[scope] = most
+    return own
+
+
+def close_gates(limits: Sequence[Limit]) -> None:
+    """Lock what is limited until the end of the transaction. On SQLite, whoever writes is alone anyway."""
+    if connection.vendor == "sqlite":
+        return
+    with connection.cursor() as cursor:
+        for limit in limits:
+            one = [limit.scope, limit.of]
+            select = "SELECT id FROM executions_gate WHERE scope = %s AND object_id = %s FOR UPDATE"
+            cursor.execute(select, one)
+            if cursor.fetchone() is None:
+                cursor.execute(
+                    "INSERT IGNORE INTO executions_gate (scope, object_id) VALUES (%s, %s)", one
+                )
+                cursor.execute(select, one)
+
+
+def leases(limit: Limit) -> int:
+    """How many runs of what is limited have a lease now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT COUNT(*) FROM executions_ticket WHERE {COLUMNS[limit.scope]} = %s AND state = %s",
+            [limit.of, TicketState.LEASED],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)

@@ -1,0 +1,82 @@
+"""Trying again what failed, where its robot says that doing its work twice is safe."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+from django.utils import timezone
+
+from executions.choices import FailureReason, PendingReason, Status
+from executions.models import Execution, ExecutionStream, Retry
+from robots.manifest import Manifest
+
+#: What a robot may ask to be tried again after.
+RETRIED = (FailureReason.LOST, FailureReason.ERROR, FailureReason.TIMEOUT)
+_LONGEST_DELAY = 3600.0
+#: By hand, like services' own: the robot, its space and its enterprise must be there, and may still run.
+_MAY_RUN = """
+    SELECT robot.id FROM robots_robot robot
+    JOIN agent_space room ON room.id = robot.space_id
+    LEFT JOIN agent_enterprise house ON house.id = room.enterprise_id
+    WHERE robot.id = %s AND NOT robot.deleted AND NOT room.deleted
+    AND (house.id IS NULL OR NOT house.deleted AND (house.expire_time IS NULL OR house.expire_time > %s))
+"""
+
+
+@dataclass(frozen=True)
+class Successor:
+    """The next attempt of a run, not yet saved, and when it may start."""
+
+    execution: Execution
+    manifest: Manifest
+    attempt: int
+    #: Seconds.
+    delay: float
+
+
+def successor_of(
+    execution_id: int, status: Status, reason: FailureReason | None
+) -> Successor | None:
+    """The run that is to follow one that ends like this; None where nothing follows.
+
+    Locks the run's stream, so that nobody asks for its end meanwhile: what is to be cancelled is not tried again.
+    """
+    if status != Status.FAILED or reason not in RETRIED:
+        return None
+    ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
+    failed = Execution.objects.select_related("version", "retry", "space").get(pk=execution_id)
+    policy = Manifest.from_json(failed.version.manifest).retry
+    attempt = failed.retry.attempt if hasattr(failed, "retry") else 1
+    if policy is None or reason.value not in policy.on or attempt >= policy.max_attempts:
+        return None
+    if failed.cancel_requested_at is not None or not _may_run(failed):
+        return None
+    again = Execution(
+        robot_id=failed.robot_id,
+        version=failed.version,
+        space=failed.space,
+        requested_by_id=failed.requested_by_id,
+        api_key_id=failed.api_key_id,
+        origin=failed.origin,
+        task=failed.task,
+        params=failed.params,
+        timeout_seconds=failed.timeout_seconds,
+        rerun_of_id=failed.rerun_of_id,
+        trace_id=failed.trace_id,
+        request_digest=failed.request_digest,
+        pending_reason=PendingReason.RETRY if policy.backoff else PendingReason.QUEUED,
+    )
+    manifest = Manifest.from_json(failed.version.manifest)
+    delay = min(policy.backoff * 2.0 ** (attempt - 1), _LONGEST_DELAY)
+    return Successor(again, manifest, attempt + 1, delay)
+
+
+def _may_run(failed: Execution) -> bool:
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(_MAY_RUN, [failed.robot_id, now])
+        return cursor.fetchone() is not None
+
+
+def note(successor: Successor, *, of: int) -> None:
+    """Keep what follows what, once the successor is saved."""
+    Retry.objects.create(execution=successor.execution, failed_id=of, attempt=successor.attempt)

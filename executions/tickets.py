@@ -1,0 +1,279 @@
+"""The queue: which run is next, what holds a run back, and who has a lease.
+
+Raw SQL, because every run goes through here three times: it enters, is leased, and leaves. Each of these looks
+at a bounded number of index entries, however many runs wait. Call them in the transaction of the move that they
+belong to, with the run's stream locked; gates are locked after streams, tickets after gates.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from executions.choices import Scope, TicketState
+from executions.limits import COLUMNS, Belonging, Limit, close_gates, leases, limits_of
+from executions.models import DEFAULT_POOL, Execution, Lane, Pool, Runner, Ticket
+from executions.shares import next_turn
+
+#: How many of the next runs a claim looks at: what others are just claiming is passed over.
+_LOOK_AT = 8
+#: How many runs of what is at its limit are held back at once, so that the next claim need not meet them.
+_HOLD_AT_ONCE = 200
+
+_FACTS = (
+    "execution_id, precedence, turn, robot_most, state, robot_id, space_id, enterprise_id, pool_id"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is asked about a ticket while it is moved."""
+
+    execution_id: int
+    precedence: int
+    turn: int
+    robot_most: int | None
+    state: TicketState
+    belongs: Belonging
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "Facts":
+        number, precedence, turn, robot_most, state, robot, space, enterprise, pool = row
+        belongs = {
+            Scope.ROBOT: robot,
+            Scope.SPACE: space,
+            Scope.ENTERPRISE: enterprise,
+            Scope.POOL: pool,
+        }
+        return cls(number, precedence, turn, robot_most, TicketState(state), belongs)
+
+    def limits(self) -> list[Limit]:
+        return limits_of(self.belongs, self.robot_most)
+
+
+def lane_of(pool: str, labels: Iterable[str]) -> Lane:
+    """The lane of runs that ask for this pool and these labels, made where it is the first such run."""
+    wanted = ",".join(sorted(set(labels)))
+    lane = Lane.objects.filter(pool__name=pool or DEFAULT_POOL, labels=wanted).first()
+    if lane is None:
+        named, _created = Pool.objects.get_or_create(name=pool or DEFAULT_POOL)
+        lane, _created = Lane.objects.get_or_create(pool=named, labels=wanted)
+    return lane
+
+
+def enter(
+    execution: Execution,
+    lane: Lane,
+    *,
+    priority: int = 0,
+    robot_most: int | None = None,
+    ready_at: datetime | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Queue a new run; with `ready_at`, it becomes one that waits only then."""
+    turn = next_turn(
+        lane_id=lane.pk,
+        precedence=-priority,
+        space_id=execution.space_id,
+        robot_id=execution.robot_id,
+    )
+    Ticket(
+        execution=execution,
+        lane=lane,
+        pool_id=lane.pool_id,
+        robot_id=execution.robot_id,
+        space_id=execution.space_id,
+        enterprise_id=execution.space.enterprise_id,
+        state=TicketState.READY if ready_at is None else TicketState.DELAYED,
+        precedence=-priority,
+        turn=turn.begin,
+        turn_end=turn.end,
+        robot_most=robot_most,
+        ready_at=ready_at,
+        expires_at=expires_at,
+    ).save(force_insert=True)
+
+
+def lanes_for(runner: Runner) -> list[int]:
+    """The lanes of the runner's pool, the default one if it has none, whose runs ask for nothing that it lacks."""
+    has = set(runner.labels)
+    pool = {"pool": runner.pool_id} if runner.pool_id else {"pool__name": DEFAULT_POOL}
+    return [lane.pk for lane in Lane.objects.filter(**pool) if lane.wanted <= has]
+
+
+def next_for(runner: Runner, only: int | None = None) -> list[Facts]:
+    """The first runs that wait for such a runner, or `only` that one; a claim may still fail on each."""
+    lanes = lanes_for(runner)
+    if not lanes:
+        return []
+    marks = ", ".join(["%s"] * len(lanes))
+    with connection.cursor() as cursor:
+        if only is not None:
+            cursor.execute(
+                f"SELECT {_FACTS} FROM executions_ticket "
+                f"WHERE execution_id = %s AND state = %s AND lane_id IN ({marks})",
+                [only, TicketState.READY, *lanes],
+            )
+        else:
+            heads = " UNION ALL ".join([_HEADS] * len(lanes))
+            values = [value for lane in lanes for value in (lane, TicketState.READY, _LOOK_AT)]
+            order = "precedence, turn, execution_id"
+            cursor.execute(f"{heads} ORDER BY {order} LIMIT %s", [*values, _LOOK_AT])
+        return [Facts.of(row) for row in cursor.fetchall()]
+
+
+_HEADS = (
+    f"SELECT * FROM (SELECT {_FACTS} FROM executions_ticket WHERE lane_id = %s AND state = %s "
+    "ORDER BY precedence, turn, execution_id LIMIT %s) heads"
+)
+
+
+def admit(ticket: Facts) -> bool:
+    """Whether every limit allows the run now. If not, it is held back, and so are others that meet the same limit."""
+    limits = ticket.limits()
+    if not limits:
+        return True
+    close_gates(limits)
+    full = [limit for limit in limits if leases(limit) >= limit.most]
+    if not full:
+        return True
+    _hold(full[0])
+    for limit in (each for each in limits if each not in full):
+        # What waited for that one alone must not wait behind this run, which now waits for another.
+        _promote(limit.scope, limit.of)
+    return False
+
+
+def _hold(limit: Limit) -> None:
+    """Hold back the next runs of what is at its limit. Whoever has a lease there calls one of them when it ends."""
+    waiting = Ticket.objects.filter(
+        **{COLUMNS[limit.scope]: limit.of}, state=TicketState.READY
+    ).order_by("precedence", "turn", "execution")
+    numbers = list(waiting.values_list("pk", flat=True)[:_HOLD_AT_ONCE])
+    Ticket.objects.filter(pk__in=numbers, state=TicketState.READY).update(
+        state=TicketState.HELD, held_scope=limit.scope, held_by=limit.of, explained=False
+    )
+
+
+def lease(ticket: Facts, runner: Runner) -> bool:
+    """Give the run to `runner`; False if it is not to be had any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE executions_ticket SET state = %s, runner_id = %s "
+            "WHERE execution_id = %s AND state = %s",
+            [TicketState.LEASED, runner.pk, ticket.execution_id, TicketState.READY],
+        )
+        return bool(cursor.rowcount)
+
+
+def give_back(execution_id: int) -> None:
+    """Let a leased run wait again, in its old place."""
+    ticket = _ticket(execution_id)
+    if ticket is None or ticket.state != TicketState.LEASED:
+        return
+    limits = ticket.limits()
+    close_gates(limits)
+    Ticket.objects.filter(pk=execution_id).update(state=TicketState.READY, runner=None)
+    for limit in limits:
+        _promote(limit.scope, limit.of)
+
+
+def leave(execution_id: int) -> None:
+    """The run has ended: its place is gone, and what it kept from starting may start."""
+    ticket = _ticket(execution_id)
+    if ticket is None:
+        return
+    limits = ticket.limits() if ticket.state == TicketState.LEASED else []
+    close_gates(limits)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM executions_ticket WHERE execution_id = %s", [execution_id])
+    for limit in limits:
+        _promote(limit.scope, limit.of)
+
+
+def _ticket(execution_id: int) -> Facts | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_FACTS} FROM executions_ticket WHERE execution_id = %s", [execution_id]
+        )
+        row = cursor.fetchone()
+    return None if row is None else Facts.of(row)
+
+
+def _promote(scope: Scope, of: int, count: int = 1) -> int:
+    """Let the first runs that are held back by this wait for a runner again. Returns how many."""
+    held = Ticket.objects.filter(held_scope=scope, held_by=of).order_by(
+        "precedence", "turn", "execution"
+    )
+    numbers = list(held.values_list("pk", flat=True)[:count])
+    return Ticket.objects.filter(pk__in=numbers, state=TicketState.HELD).update(
+        state=TicketState.READY, held_scope=None, held_by=None, explained=False
+    )
+
+
+def next_holding(after: tuple[int, int]) -> tuple[int, int] | None:
+    """The next thing that holds runs back, by scope and key, that comes after this one; None after the last."""
+    scope, of = after
+    holding = Ticket.objects.order_by("held_scope", "held_by").values_list("held_scope", "held_by")
+    same = holding.filter(held_scope=scope, held_by__gt=of).first()
+    found = same or holding.filter(held_scope__gt=scope).first()
+    return found and (int(found[0] or 0), int(found[1] or 0))
+
+
+def promote_what_fits(scope: Scope, of: int) -> int:
+    """Call those that are held back by what has room, as where its limit was raised. Returns how many."""
+    held = Ticket.objects.filter(held_scope=scope, held_by=of).values_list("pk", flat=True)
+    number = held.order_by("precedence", "turn", "execution").first()
+    ticket = None if number is None else _ticket(number)
+    if ticket is None:
+        return 0
+    mine = [limit for limit in ticket.limits() if limit.scope == scope]
+    close_gates(mine)
+    room = min([limit.most - leases(limit) for limit in mine], default=_HOLD_AT_ONCE)
+    called = Ticket.objects.filter(**{COLUMNS[scope]: of}, state=TicketState.READY)[:room].count()
+    return _promote(scope, of, room - called) if room > called else 0
+
+
+def wake_delayed(count: int) -> int:
+    """Queue those whose time has come, `count` at most. Returns how many."""
+    due = Ticket.objects.filter(state=TicketState.DELAYED, ready_at__lte=timezone.now())
+    numbers = list(due.order_by("ready_at").values_list("pk", flat=True)[:count])
+    return Ticket.objects.filter(pk__in=numbers, state=TicketState.DELAYED).update(
+        state=TicketState.READY, ready_at=None, explained=False
+    )
+
+
+def set_priority(execution_id: int, priority: int) -> bool:
+    """Let a waiting run wait with another priority, at the end of those. False if it does not wait any more."""
+    ticket = Ticket.objects.filter(pk=execution_id).exclude(state=TicketState.LEASED).first()
+    if ticket is None:
+        return False
+    turn = next_turn(
+        lane_id=ticket.lane_id,
+        precedence=-priority,
+        space_id=ticket.space_id,
+        robot_id=ticket.robot_id,
+    )
+    return _replace(ticket, precedence=-priority, turn=turn.begin, turn_end=turn.end)
+
+
+def put_first(execution_id: int) -> bool:
+    """Let a waiting run be the next one of its lane that starts. False if it does not wait any more."""
+    ticket = Ticket.objects.filter(pk=execution_id).exclude(state=TicketState.LEASED).first()
+    if ticket is None:
+        return False
+    heads = [ticket]
+    for state in (TicketState.READY, TicketState.HELD):
+        # One step into the index for each: together they would be all that wait, to be sorted.
+        ahead = Ticket.objects.filter(lane=ticket.lane_id, state=state)
+        heads += ahead.order_by("precedence", "turn", "execution")[:1]
+    first = min(heads, key=lambda each: (each.precedence, each.turn))
+    return _replace(ticket, precedence=first.precedence, turn=first.turn - 1, turn_end=first.turn)
+
+
+def _replace(ticket: Ticket, **place: int) -> bool:
+    waiting = Ticket.objects.filter(pk=ticket.pk).exclude(state=TicketState.LEASED)
+    return bool(waiting.update(**place))

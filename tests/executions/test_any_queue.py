@@ -1,0 +1,170 @@
+"""The queue under every order of requests, claims, ends, hand-backs, cancels and changed limits."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from accounts.models import User
+from executions import lifecycle, tickets
+from executions.choices import Scope, Status, TicketState
+from executions.lifecycle import Ending
+from executions.models import Execution, Pool, RunLimit, Runner, Ticket
+from executions.sweeper import Sweeper
+from robots.models import Robot
+from spaces.models import Space, SpaceRole
+from tests.factories import make_execution, make_robot, make_space
+
+pytestmark = pytest.mark.django_db
+
+MOST = st.sampled_from([0, 1, 2, 3, None])
+
+
+class Queue(RuleBasedStateMachine):
+    """Four robots in two spaces, of which one belongs to an enterprise; and what a simple model says of them."""
+
+    def __init__(self, robots: list[Robot]) -> None:
+        super().__init__()
+        self.robots = robots
+        self.runner = Runner.objects.create(host="here", pid=1, slots=9)
+        self.waiting: dict[int, Execution] = {}
+        self.leased: dict[int, Execution] = {}
+        self.limits: dict[tuple[str, int], int] = {}
+
+    def full(self, robot: Robot) -> bool:
+        pool = Pool.objects.get(name="default").pk
+        mine = {"robot": robot.pk, "space": robot.space_id, "pool": pool}
+        if robot.space.enterprise_id:
+            mine["enterprise"] = robot.space.enterprise_id
+        for (scope, key), most in self.limits.items():
+            if mine.get(scope) != key:
+                continue
+            running = [
+                each
+                for each in self.leased.values()
+                if scope == "pool" or self.key(each, scope) == key
+            ]
+            if len(running) >= most:
+                return True
+        return False
+
+    def key(self, run: Execution, scope: str) -> int | None:
+        robot = next(each for each in self.robots if each.pk == run.robot_id)
+        keys = {
+            "robot": robot.pk,
+            "space": robot.space_id,
+            "enterprise": robot.space.enterprise_id,
+        }
+        return keys[scope]
+
+    @rule(which=st.integers(0, 3), priority=st.sampled_from([0, 0, 0, 5, -5]))
+    def request(self, which: int, priority: int) -> None:
+        run = make_execution(self.robots[which], priority=priority)
+        self.waiting[run.pk] = run
+
+    @rule()
+    def claim(self) -> None:
+        """Whoever may start is let in; nobody else is."""
+        may = {pk for pk, run in self.waiting.items() if not self.full(self.robot_of(run))}
+        found = lifecycle.claim_next(self.runner)
+        if found is None:
+            assert not may, "room was left, and nobody was let in"
+            return
+        run = found[0]
+        assert run.pk in may
+        best = max(self.priority_of(pk) for pk in may)
+        assert self.priority_of(run.pk) == best
+        self.leased[run.pk] = self.waiting.pop(run.pk)
+
+    def robot_of(self, run: Execution) -> Robot:
+        return next(each for each in self.robots if each.pk == run.robot_id)
+
+    def priority_of(self, pk: int) -> int:
+        return -Ticket.objects.get(pk=pk).precedence
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        pk = data.draw(st.sampled_from(sorted(self.leased)))
+        lifecycle.finish(pk, Ending(Status.CANCELLED))
+        del self.leased[pk]
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def hand_back(self, data: st.DataObject) -> None:
+        pk = data.draw(st.sampled_from(sorted(self.leased)))
+        assert lifecycle.release(Execution.objects.get(pk=pk))
+        self.waiting[pk] = self.leased.pop(pk)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        pk = data.draw(st.sampled_from(sorted(self.waiting)))
+        lifecycle.finish(pk, Ending(Status.CANCELLED))
+        del self.waiting[pk]
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data(), priority=st.integers(-3, 3))
+    def move(self, data: st.DataObject, priority: int) -> None:
+        pk = data.draw(st.sampled_from(sorted(self.waiting)))
+        assert tickets.set_priority(pk, priority)
+
+    @rule(
+        scope=st.sampled_from(["robot", "space", "enterprise", "pool"]),
+        which=st.integers(0, 3),
+        most=MOST,
+    )
+    def limit(self, scope: str, which: int, most: int | None) -> None:
+        """An operator changes a limit; the next sweep lets in what it allows."""
+        robot = self.robots[which]
+        thing: Any = {
+            "robot": robot,
+            "space": robot.space,
+            "enterprise": robot.space.enterprise,
+            "pool": Pool.objects.get_or_create(name="default")[0],
+        }[scope]
+        if thing is None:
+            return
+        RunLimit.objects.filter(**{scope: thing}).delete()
+        self.limits.pop((scope, thing.pk), None)
+        if most is not None:
+            RunLimit.objects.create(**{scope: thing}, most=most)
+            self.limits[(scope, thing.pk)] = most
+        for _every_scope in range(len(Scope)):
+            Sweeper().sweep()
+
+    @invariant()
+    def every_run_has_the_ticket_of_its_state(self) -> None:
+        held = dict(Ticket.objects.values_list("pk", "state"))
+        assert held.keys() == self.waiting.keys() | self.leased.keys()
+        for pk in self.leased:
+            assert held[pk] == TicketState.LEASED
+        for pk in self.waiting:
+            assert held[pk] in (TicketState.READY, TicketState.HELD)
+
+    def teardown(self) -> None:
+        Ticket.objects.all().delete()
+        RunLimit.objects.all().delete()
+
+
+def test_limits_hold_and_leave_no_room_unused(space: Space, people: dict[str, User]) -> None:
+    Pool.objects.create(name="default")
+    own = make_space("Own", {people["alice"]: SpaceRole.OWNER})
+    robots = [make_robot(room, name) for room in (space, own) for name in ("a", "b")]
+    run_state_machine_as_test(
+        lambda: Queue(robots),
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
