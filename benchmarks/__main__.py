@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import append, deaf, exec_stream, fanout, hint_latency, live, runs, storm
+from benchmarks import admission, append, deaf, exec_stream, fanout, hint_latency, live, runs, storm
 from benchmarks.client import Incorrect
 from benchmarks.house import House
 from benchmarks.report import Figure, table
 
 _LONGEST_SECONDS = 240
-_PARTS = ("runs", "live", "exec", "fanout", "deaf", "storm", "hints", "append")
+_PARTS = ("runs", "live", "exec", "fanout", "deaf", "storm", "hints", "append", "admission")
 
 
 def main() -> int:
@@ -71,10 +71,11 @@ def _measure(house: House, only: str | None, figures: list[Figure]) -> None:
         if only in (None, name):
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             figures += of_streams.measure(house)
-    if only in (None, "append"):
-        print("measuring append ...", file=sys.stderr, flush=True)
-        house.stop()
-        figures += append.measure(house)
+    for name, of_database in (("append", append), ("admission", admission)):
+        if only in (None, name):
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            house.stop()
+            figures += of_database.measure(house)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

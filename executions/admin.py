@@ -9,37 +9,24 @@ from django.utils.html import format_html
 from django.utils.text import smart_split
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
 from accounts.actors import actor_of
-from accounts.admin_parts import Careful, FoundById, public_id
+from accounts.admin_parts import FoundById, public_id
 from accounts.changelists import KeysetList
 from accounts.pagination import Listing
 from accounts.refusals import Refused
 from executions import services
+from executions.admin_fleet import WatchOnly
 from executions.choices import Origin, Status
 from executions.history import History, keys_of
-from executions.models import Artifact, Execution, Runner, SpaceRetention
+from executions.models import Artifact, Execution
 from robots.models import Robot
 from robots.passwords import masked
 
 #: Among how many of the newest artifacts a part of a name is looked for.
 _SEARCHED_FILES = 10_000
-
-
-class WatchOnly(Careful, ModelAdmin):
-    """What the platform writes and nobody edits."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 class RunList(KeysetList):
@@ -89,7 +76,7 @@ class ExecutionAdmin(FoundById, WatchOnly):
     search_fields = ["robot__name"]
     search_help_text = _("An execution's id, or a part of a robot's name")
     list_per_page = 50
-    actions = ["cancel", "rerun"]
+    actions = ["cancel", "rerun", "run_next"]
     fieldsets = [
         _section(None, "live_page robot version task status shown_reason message exit_code result"),
         _section(
@@ -170,6 +157,10 @@ class ExecutionAdmin(FoundById, WatchOnly):
     def rerun(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         self._each(request, queryset, _("Requested again: %(count)d."), _rerun)
 
+    @admin.action(description=_("Run the selected executions next"), permissions=["view"])
+    def run_next(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._each(request, queryset, _("Put first: %(count)d."), _run_next)
+
     def _each(
         self, request: HttpRequest, queryset: QuerySet[Execution], done: Any, deed: Any
     ) -> None:
@@ -196,6 +187,10 @@ def _rerun(execution: Execution, actor: Any) -> None:
     services.rerun_execution(execution, by=actor, origin=Origin.ADMIN)
 
 
+def _run_next(execution: Execution, actor: Any) -> None:
+    services.run_next(execution, by=actor)
+
+
 @admin.register(Artifact)
 class ArtifactAdmin(FoundById, WatchOnly):
     list_display = ["name", "execution", "size", "content_type", "created_at"]
@@ -216,21 +211,3 @@ class ArtifactAdmin(FoundById, WatchOnly):
             newest = Artifact.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
             queryset = queryset.filter(pk__gt=newest - _SEARCHED_FILES)
         return super().get_search_results(request, queryset, search_term)
-
-
-@admin.register(Runner)
-class RunnerAdmin(WatchOnly):
-    list_display = [
-        *("host", "pid", "slots", "tier", "started_at", "heartbeat_at"),
-        *("draining_at", "stopped_at"),
-    ]
-
-
-@admin.register(SpaceRetention)
-class SpaceRetentionAdmin(Careful, ModelAdmin):
-    """How long spaces keep events and artifacts, where not as long as others."""
-
-    list_display = ["space", "days"]
-    list_select_related = ["space"]
-    autocomplete_fields = ["space"]
-    search_fields = ["space__name"]

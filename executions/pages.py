@@ -301,7 +301,8 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
     """One run, live."""
     actor = actor_of(request)
     visible = Execution.objects.visible_to(actor).select_related(
-        "robot", "version", "requested_by", "space__enterprise", "rerun_of", "runner"
+        *("robot", "version", "requested_by", "space__enterprise", "rerun_of", "runner"),
+        "retry__failed",
     )
     found = get_object_or_404(visible, uid=uid)
     own = found.requested_by_id == actor.user.pk
@@ -315,6 +316,9 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
         "result": "" if found.result is None else _pretty(found.result),
         "can_cancel": can_cancel,
         "can_rerun": may(actor, "execution.run", space=found.space),
+        "can_prioritise": not found.is_terminal
+        and may(actor, "execution.set_priority", space=found.space),
+        "retry_of": getattr(found, "retry", None),
         "statuses": Status.choices,
         "urls": {
             "ws": f"/ws/executions/{found.uid}/",
@@ -322,6 +326,9 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
             "events": reverse("execution-events", args=[found.uid]),
             "detail": reverse("execution-detail", args=[found.uid]),
             "cancel": reverse("execution-cancel", args=[found.uid]),
+            "queue": reverse("execution-queue", args=[found.uid]),
+            "run_next": reverse("execution-run-next", args=[found.uid]),
+            "page": reverse("execution", args=[UUID(int=0)]),
             "rerun_form": reverse("execution-rerun-form", args=[found.uid]),
             "artifacts": reverse("execution-artifacts", args=[found.uid]),
             "log_download": reverse("execution-log", args=[found.uid]),

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -59,6 +60,22 @@ _ANYWHERE = "EXECUTOR"
 
 
 @dataclass(frozen=True)
+class Place:
+    """The last event that a caller has, through all attempts: `17`, `1:17`, or `2.17` of the second attempt."""
+
+    attempt: int
+    cursor: Cursor
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Of a Last-Event-ID; anything else raises Invalid."""
+        later = re.fullmatch(r"([1-9][0-9]{0,2})\.(.+)", text.strip())
+        if later is None:
+            return cls(1, Cursor.parse(text))
+        return cls(int(later[1]), Cursor.parse(later[2]))
+
+
+@dataclass(frozen=True)
 class Answer:
     """The final event."""
 
@@ -99,7 +116,7 @@ async def execute(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     try:
         wanted = read_request(request.body, content_type, authorization)
         with _english():
-            cursor = Cursor.parse(request.headers.get("Last-Event-ID", ""))
+            place = Place.parse(request.headers.get("Last-Event-ID", ""))
     except Unprocessable as error:
         return _json({"detail": error.details}, HTTPStatus.UNPROCESSABLE_ENTITY)
     except RequestDataTooBig:
@@ -112,7 +129,7 @@ async def execute(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         return _json({"detail": [fault]}, HTTPStatus.UNPROCESSABLE_ENTITY)
     progress = wanted.progress or "progress=1" in request.headers.get("Accept", "").replace(" ", "")
     return _event_stream(
-        _stream(wanted, authorization or "", cursor, scene_of(request), progress=progress)
+        _stream(wanted, authorization or "", place, scene_of(request), progress=progress)
     )
 
 
@@ -140,7 +157,7 @@ async def _too_large() -> AsyncIterator[bytes]:
 
 
 async def _stream(
-    wanted: ExecRequest, authorization: str, after: Cursor, opened: Scene, *, progress: bool
+    wanted: ExecRequest, authorization: str, after: Place, opened: Scene, *, progress: bool
 ) -> AsyncIterator[bytes]:
     sid = wanted.sid or _new_sid()
     try:
@@ -165,43 +182,80 @@ def _new_sid() -> str:
     return f"rpa{uuid.uuid4().hex}"
 
 
+@dataclass
+class _Watch:
+    """What one caller waits for, through all attempts of a run."""
+
+    sid: str
+    after: Place
+    progress: bool
+    deadline: float
+    ping_at: float
+
+
 async def _until_end(
-    execution: Execution, after: Cursor, sid: str, *, progress: bool
+    execution: Execution, after: Place, sid: str, *, progress: bool
 ) -> AsyncGenerator[bytes]:
-    """Pings, the events in between if asked for, and the final event."""
-    loop = asyncio.get_running_loop()
+    """Pings, the events in between if asked for, and the final event: that of the last attempt."""
+    now = asyncio.get_running_loop().time()
     age = (timezone.now() - execution.requested_at).total_seconds()
-    deadline = loop.time() + settings.RPA_TIMEOUT - age
-    ping_at = loop.time() + settings.RPA_PING_INTERVAL
+    watch = _Watch(
+        sid, after, progress, now + settings.RPA_TIMEOUT - age, now + settings.RPA_PING_INTERVAL
+    )
+    attempt, current = 1, execution
+    while True:
+        known = attempt < after.attempt and await _successor_of(current)
+        if not known:
+            try:
+                async with aclosing(_one_attempt(current, attempt, watch)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except TimeoutError:
+                yield _final(Answer(TIMEOUT, "Timeout error"), sid)
+                return
+        successor = known or await _successor_of(current)
+        if successor is None:
+            break
+        attempt, current = attempt + 1, successor
+    yield _final(await _answer_of(current), sid)
+
+
+async def _one_attempt(execution: Execution, attempt: int, watch: _Watch) -> AsyncGenerator[bytes]:
+    """Everything until the end of this attempt; TimeoutError where the caller has waited for long enough."""
+    loop = asyncio.get_running_loop()
+    after = watch.after.cursor if attempt == watch.after.attempt else Cursor()
     epoch = after.epoch
     deliveries = follow(execution.pk, after)
     coming = asyncio.ensure_future(anext(deliveries))
     try:
         while True:
-            patience = max(0.0, min(ping_at, deadline) - loop.time())
+            patience = max(0.0, min(watch.ping_at, watch.deadline) - loop.time())
             arrived, _waiting = await asyncio.wait({coming}, timeout=patience)
             if arrived:
                 delivery = coming.result()
                 if isinstance(delivery, End):
-                    break
+                    return
                 if isinstance(delivery, Reset):
                     epoch = delivery.epoch
-                if progress and (events := _progress(delivery, epoch)):
+                if watch.progress and (events := _progress(delivery, epoch, attempt)):
                     yield events
                 coming = asyncio.ensure_future(anext(deliveries))
-            if loop.time() >= deadline:
+            if loop.time() >= watch.deadline:
                 if not await _has_ended(execution):
-                    yield _final(Answer(TIMEOUT, "Timeout error"), sid)
-                    return
-                deadline = math.inf  # its own end is on the way here
-            if loop.time() >= ping_at:
-                ping_at = loop.time() + settings.RPA_PING_INTERVAL
+                    raise TimeoutError
+                watch.deadline = math.inf  # its own end is on the way here
+            if loop.time() >= watch.ping_at:
+                watch.ping_at = loop.time() + settings.RPA_PING_INTERVAL
                 yield f": ping - {datetime.now(UTC)}\r\n\r\n".encode()
     finally:
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
         await deliveries.aclose()
-    yield _final(await _answer_of(execution), sid)
+
+
+@sync_to_async
+def _successor_of(execution: Execution) -> Execution | None:
+    return Execution.objects.filter(retry__failed=execution).first()
 
 
 @sync_to_async
@@ -268,6 +322,8 @@ def _fingerprint(wanted: ExecRequest) -> str:
 
 
 def _joinable(execution: Execution) -> bool:
+    while (successor := Execution.objects.filter(retry__failed=execution).first()) is not None:
+        execution = successor  # at most as many as a robot may ask for
     return execution.finished_at is None or timezone.now() - execution.finished_at < JOIN_WINDOW
 
 
@@ -299,9 +355,14 @@ def _answer_of(execution: Execution) -> Answer:
     return Answer(SUCCESS, "Success", {"result": result})
 
 
-def _progress(delivery: Delivery, epoch: int) -> bytes:
+def _progress(delivery: Delivery, epoch: int, attempt: int) -> bytes:
     """The delivery as server-sent events; of a quiet moment nothing, because pings say that already."""
-    return b"" if isinstance(delivery, Beat) else as_sse(delivery, epoch).replace(b"\n", b"\r\n")
+    if isinstance(delivery, Beat):
+        return b""
+    told = as_sse(delivery, epoch)
+    if attempt > 1:
+        told = told.replace(b"\nid: ", f"\nid: {attempt}.".encode())
+    return told.replace(b"\n", b"\r\n")
 
 
 def _final(answer: Answer, sid: str) -> bytes:

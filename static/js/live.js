@@ -8,12 +8,15 @@ import { StepTree } from "./steps.js";
 import { ExecutionStream, State } from "./stream.js";
 import { language, say } from "./strings.js";
 import { formatBytes, formatDuration, formatRunning } from "./times.js";
+import { Waiting } from "./waiting.js";
 
 const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
 const RANK = { PENDING: 0, RUNNING: 1, COMPLETED: 2, FAILED: 2, CANCELLED: 2 };
 const PREVIEWS = new Set(["image/png", "image/jpeg", "image/webp"]);
 const LARGEST_PREVIEW = 8 * 2 ** 20;
 const LONGEST_RESULT = 200_000;
+/** Stands in an address for the id of another run. */
+const NOBODY = "00000000-0000-0000-0000-000000000000";
 
 const part = (id) => document.getElementById(id);
 const live = part("live");
@@ -22,6 +25,13 @@ const icons = document.querySelector("#status use").getAttribute("href").split("
 
 const log = new LogPanel({ onDropped: () => note("dropped", say("dropped")) });
 const steps = new StepTree(part("steps"), { icons, onJump: (line) => log.jump(line) });
+
+const waiting = new Waiting({
+  urls,
+  box: part("wait"),
+  button: part("run-next"),
+  onFailure: () => note("run-next", say("wait.next-failed")),
+});
 
 const icon = document.querySelector("link[rel='icon']").href;
 const percents = new Intl.NumberFormat(language, { style: "percent" });
@@ -43,6 +53,7 @@ function showStatus() {
   const cancel = part("cancel");
   if (cancel) cancel.hidden = FINAL.has(shown);
   if (FINAL.has(shown)) part("cancel-dialog")?.close();
+  waiting.waits = shown === "PENDING";
   showTitle();
   showEmpty();
   showDuration();
@@ -95,7 +106,15 @@ function onStatus({ at, data }) {
   shown = data.status;
   showStatus();
   showReason(data);
+  if (data.retried_as) showSuccessor(data.retried_as);
   if (shown === "RUNNING" && part("progress").hidden) onProgress({ data: {} });
+}
+
+function showSuccessor(uid) {
+  const link = document.createElement("a");
+  link.href = urls.page.replace(NOBODY, encodeURIComponent(uid));
+  link.textContent = say("retried");
+  note("retried", "", "info").append(link);
 }
 
 function showDuration() {

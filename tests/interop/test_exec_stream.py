@@ -305,3 +305,57 @@ async def test_a_robot_really_runs(space: Space, token: str, engine: object) -> 
     assert (answer["code"], answer["data"]) == (0, {"n": 42})
     execution = await newest()
     assert (execution.origin, execution.trace_id) == ("stream", answer["sid"])
+
+
+RETRYING = '# /// script\n# [tool.rpa]\n# retry = {max_attempts = 3, on = ["error"]}\n# ///\n'
+FAILED = Ending(Status.FAILED, FailureReason.ERROR, "no invoice")
+
+
+async def test_what_is_tried_again_is_answered_by_its_last_attempt(
+    space: Space, token: str
+) -> None:
+    robot = await sync_to_async(make_robot)(space, "again", RETRYING)
+    call, first = await called(wanted(robot), token=token)
+    await end(first, FAILED, {"half": 1})
+    second = await newest()
+    assert second.pk != first.pk
+    await end(second, COMPLETED, {"whole": 1})
+    assert await finished(call) == {
+        "code": 0,
+        "message": "Success",
+        "sid": "s1",
+        "data": {"whole": 1},
+    }
+    again = await Call(wanted(robot), token=token).open()
+    assert (await finished(again))["data"] == {"whole": 1}
+    assert await count() == 2
+
+
+async def test_progress_goes_on_from_attempt_to_attempt_without_a_gap(
+    space: Space, token: str
+) -> None:
+    robot = await sync_to_async(make_robot)(space, "again", RETRYING)
+    call, first = await called(wanted(robot, progress=True), token=token)
+    await say(first, "one")
+    await end(first, FAILED)
+    second = await newest()
+    await say(second, "two")
+    await end(second, COMPLETED)
+    await call.rest()
+    whole = b"".join(call.chunks)
+    ids = re.findall(rb"\r\nid: (\S+)\r\n", whole)
+    assert ids == [b"1", b"2", b"3", b"4", b"2.1", b"2.2", b"2.3", b"2.4"]
+    for at, place in enumerate(ids, start=1):
+        rest = await Call(
+            wanted(robot, progress=True), token=token, last_event_id=place.decode()
+        ).open()
+        await rest.rest()
+        assert re.findall(rb"\r\nid: (\S+)\r\n", b"".join(rest.chunks)) == ids[at:]
+
+
+@pytest.mark.parametrize("place", ["x.1", "1.x", ".1", "1.", "0.1", "1234.1", "²."])
+async def test_a_place_that_is_none_is_refused(robot: Robot, token: str, place: str) -> None:
+    call = await Call(
+        wanted(robot), token=token, last_event_id=place.encode().decode("latin-1")
+    ).open()
+    assert call.status == 422

@@ -35,7 +35,10 @@ DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 #: The functions of rpa_platform.configuration that read a setting.
-READERS = {"text", "hosts", "origins", "origin", "switch", "number", "choice", "time_zone", "rate"}
+READERS = {
+    *("text", "hosts", "origins", "origin", "switch", "number", "choice", "time_zone", "rate"),
+    *("names", "one_name"),
+}
 LANGUAGES = ("README.md", "README.zh.md")
 
 

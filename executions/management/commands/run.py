@@ -82,10 +82,14 @@ class Command(BaseCommand):
             asked.set()
 
         before = signal.signal(signal.SIGINT, interrupt)
-        # Where a server has the engine, it sees the run within a moment; without one, it is ours.
-        engine.start_when_free(slots=1, only=execution.pk)
+        self._carry_out(execution)
         try:
             self._show(execution, actor, asked)
+            while (again := Execution.objects.filter(retry__failed=execution).first()) is not None:
+                self.stderr.write(f"[retry] {again.uid}")
+                execution = again
+                self._carry_out(execution)
+                self._show(execution, actor, asked)
         except KeyboardInterrupt:
             return _INTERRUPTED
         finally:
@@ -100,6 +104,11 @@ class Command(BaseCommand):
         if execution.status == Status.COMPLETED:
             return 0
         return execution.exit_code or 1
+
+    def _carry_out(self, execution: Execution) -> None:
+        """Where a server has the engine, it sees the run within a moment; without one, it is ours."""
+        engine.stop()
+        engine.start_when_free(slots=1, only=execution.pk)
 
     def _show(self, execution: Execution, actor: Actor, asked: threading.Event) -> None:
         after, cancelled = 0, False

@@ -1,0 +1,134 @@
+"""The fleet in the admin: runners and their pools, limits and shares, and how long spaces keep what runs leave."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from accounts.actors import actor_of
+from accounts.admin_parts import Careful
+from audit.recording import deed, note
+from executions.choices import TicketState
+from executions.models import Pool, RunLimit, Runner, SpaceRetention, SpaceShare, Ticket
+
+
+class WatchOnly(Careful, ModelAdmin):
+    """What the platform writes and nobody edits."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Runner)
+class RunnerAdmin(WatchOnly):
+    """Who carries out runs, and who has done so."""
+
+    list_display = [
+        *("host", "pid", "shown_state", "pool", "shown_labels", "shown_load"),
+        *("tier", "version", "started_at", "heartbeat_at"),
+    ]
+    list_select_related = ["pool"]
+    list_filter = ["pool"]
+    actions = ["drain"]
+
+    @display(
+        description=_("State"),
+        label={"alive": "success", "draining": "warning", "silent": "danger", "stopped": ""},
+    )
+    def shown_state(self, runner: Runner) -> tuple[str, str]:
+        words = {
+            "alive": gettext("Alive"),
+            "draining": gettext("Draining"),
+            "silent": gettext("Silent"),
+            "stopped": gettext("Stopped"),
+        }
+        return runner.state, words[runner.state]
+
+    @display(description=_("labels"))
+    def shown_labels(self, runner: Runner) -> str:
+        return ", ".join(runner.labels)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Runner]:
+        leased = Ticket.objects.filter(runner=OuterRef("pk"), state=TicketState.LEASED)
+        count = leased.order_by().values("runner").annotate(count=Count("pk")).values("count")
+        runners: QuerySet[Runner] = super().get_queryset(request)
+        return runners.annotate(in_hand=Subquery(count))
+
+    @display(description=_("In hand"))
+    def shown_load(self, runner: Any) -> str:
+        if runner.stopped_at is not None:
+            return "-"
+        return gettext("%(count)d of %(slots)d") % {
+            "count": runner.in_hand or 0,
+            "slots": runner.slots,
+        }
+
+    def has_drain_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("executions.change_runner")
+
+    @admin.action(description=_("Drain the selected runners"), permissions=["drain"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[Runner]) -> None:
+        count = 0
+        for runner in queryset.filter(stopped_at=None, draining_at=None):
+            with deed("runner.drain", runner, by=actor_of(request)):
+                now = timezone.now()
+                Runner.objects.filter(pk=runner.pk).update(draining_at=now)
+                note(runner, {"draining_at": None}, {"draining_at": now.isoformat()})
+            count += 1
+        told = ngettext(
+            "%(count)d runner takes no more runs.", "%(count)d runners take no more runs.", count
+        )
+        self.message_user(request, told % {"count": count})
+
+
+@admin.register(Pool)
+class PoolAdmin(Careful, ModelAdmin):
+    """Groups of runners that stand in for each other."""
+
+    list_display = ["name", "description"]
+    search_fields = ["name"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False  # runs and runners of the past name it
+
+
+@admin.register(RunLimit)
+class RunLimitAdmin(Careful, ModelAdmin):
+    """How many runs of one thing there may be at once."""
+
+    list_display = ["__str__", "most"]
+    list_select_related = ["robot", "space", "enterprise", "pool"]
+    autocomplete_fields = ["robot", "space", "enterprise", "pool"]
+    search_fields = ["robot__name", "space__name", "enterprise__name", "pool__name"]
+
+
+@admin.register(SpaceShare)
+class SpaceShareAdmin(Careful, ModelAdmin):
+    """Who gets more of the fleet than others."""
+
+    list_display = ["space", "weight"]
+    list_select_related = ["space"]
+    autocomplete_fields = ["space"]
+    search_fields = ["space__name"]
+
+
+@admin.register(SpaceRetention)
+class SpaceRetentionAdmin(Careful, ModelAdmin):
+    """How long spaces keep events and artifacts, where not as long as others."""
+
+    list_display = ["space", "days"]
+    list_select_related = ["space"]
+    autocomplete_fields = ["space"]
+    search_fields = ["space__name"]
