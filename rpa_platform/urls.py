@@ -14,7 +14,7 @@ from executions import pages, streams
 from executions.api import ExecutionViewSet
 from robots import pages as robot_pages
 from robots.api import RobotViewSet
-from rpa_platform import operations
+from rpa_platform import machines, operations
 from spaces.api import SpaceMemberViewSet, SpaceViewSet
 
 router = SimpleRouter()
@@ -66,6 +66,9 @@ urlpatterns = [
     path("api/v1/", include("joining.urls")),
     path("api/v1/", include("sharing.urls")),
     path("api/v1/", include(router.urls)),
+    path("runners/join.sh", machines.script, name="runner-script"),
+    path("runners/sources.tar.gz", machines.sources, name="runner-sources"),
+    path("runners/join", machines.join, name="runner-join"),
     path("metrics", operations.metrics, name="metrics"),
     path("healthz", operations.health, name="health"),
     path("", include("interop.urls")),

@@ -1,6 +1,6 @@
 """Executions, their event streams, the queue in which they wait, and the runners that carry them out."""
 
-from executions.models.fleet import DEFAULT_POOL, Lane, Pool, Runner
+from executions.models.fleet import DEFAULT_POOL, Lane, Pool, Runner, RunnerToken
 from executions.models.queue import Gate, Retry, RunLimit, SpaceShare, Ticket
 from executions.models.runs import Artifact, Execution, robots_watched_by
 from executions.models.streams import (
@@ -24,6 +24,7 @@ __all__ = [
     "Retry",
     "RunLimit",
     "Runner",
+    "RunnerToken",
     "SpaceRetention",
     "SpaceShare",
     "Ticket",

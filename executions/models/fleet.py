@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from audit.rows import Audited, AuditedQuerySet
 
 DEFAULT_POOL = "default"
@@ -110,3 +111,32 @@ class Runner(models.Model):
         if self.heartbeat_at < _last_sign_of_life():
             return "silent"
         return "alive" if self.draining_at is None else "draining"
+
+
+class RunnerToken(Audited):
+    """Lets one machine join the fleet, once and soon: shown once, kept as a hash."""
+
+    audit_secret = frozenset({"digest"})
+
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    pool = models.ForeignKey(
+        Pool, on_delete=models.CASCADE, related_name="+", verbose_name=_("pool")
+    )
+    labels = models.JSONField(_("labels"), default=list)
+    created_by = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="+", verbose_name=_("created by")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    used_at = models.DateTimeField(_("used"), null=True, blank=True)
+    used_from = models.CharField(_("used from"), max_length=64, blank=True, default="")
+
+    objects = AuditedQuerySet["RunnerToken"].as_manager()
+
+    class Meta:
+        verbose_name = _("runner token")
+        verbose_name_plural = _("runner tokens")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.pool}, {self.created_at:%Y-%m-%d %H:%M}"
