@@ -21,10 +21,10 @@ def now() -> datetime:
     """The database's time; asks it once a minute at most. Raises Error where it does not answer then."""
     if connection.vendor == "sqlite":
         return timezone.now()
-    if _measured is None or _ticks() - _measured[1] > _FRESH_SECONDS:
+    if _measured is None or ticks() - _measured[1] > _FRESH_SECONDS:
         return measure()
-    at, ticks = _measured
-    return at + timedelta(seconds=_ticks() - ticks)
+    at, then = _measured
+    return at + timedelta(seconds=ticks() - then)
 
 
 def measure() -> datetime:
@@ -34,13 +34,14 @@ def measure() -> datetime:
         return timezone.now()
     connection.ensure_connection()  # that is not the answer's time
     with connection.cursor() as cursor:
-        asked = _ticks()
+        asked = ticks()
         cursor.execute("SELECT UTC_TIMESTAMP(6)")
         (found,) = cursor.fetchone()
     # Somewhere on the way it was this late: the middle is wrong by half of the way at most.
-    _measured = (found.replace(tzinfo=UTC), (asked + _ticks()) / 2)
+    _measured = (found.replace(tzinfo=UTC), (asked + ticks()) / 2)
     return now()
 
 
-def _ticks() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)  # it goes on while the machine sleeps
+def ticks() -> float:
+    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

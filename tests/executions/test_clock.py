@@ -41,7 +41,7 @@ def test_the_database_is_asked_once_a_minute(
     slow_database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = 1000.0
-    monkeypatch.setattr(clock, "_ticks", lambda: ticks)
+    monkeypatch.setattr(clock, "ticks", lambda: ticks)
     clock.measure()
     with CaptureQueriesContext(connection) as queries:
         ticks += 59

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.actors import Actor
@@ -82,8 +83,10 @@ class Command(BaseCommand):
             asked.set()
 
         before = signal.signal(signal.SIGINT, interrupt)
-        # Where a server has the engine, it sees the run within a moment; without one, it is ours.
-        engine.start_when_free(slots=1, only=execution.pk)
+        # Where a server has the engine, it sees the run within a moment; without one, it is ours. A fleet's
+        # runners are machines of their own kind: what runs there need not run here.
+        if settings.RPA_ENGINE != "celery":
+            engine.start_when_free(slots=1, only=execution.pk)
         try:
             self._show(execution, actor, asked)
         except KeyboardInterrupt:
