@@ -25,13 +25,11 @@ _STOP_SECONDS = 30.0
 class Member:
     """One process, of which there may be a new one whenever it has ended."""
 
-    def __init__(
-        self, name: str, command: list[str], settings: Mapping[str, str], log: Path
-    ) -> None:
+    def __init__(self, name: str, command: list[str], settings: dict[str, str], log: Path) -> None:
         self.name = name
         self.log = log
         self._command = command
-        self._settings = settings
+        self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +46,7 @@ class Member:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**os.environ, **self._settings},
+                env={**os.environ, **self.settings},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -244,7 +242,9 @@ def main() -> int:
         print((fleet.folder / "web.log").read_text().strip())
         for name, url in settings.items():
             print(f"{name}={_without_password(url)}")
-        print(f"Storage: {os.environ.get('RPA_STORAGE_URL') and 'a bucket' or folder / 'storage'}")
+        print(
+            f"Storage: {(os.environ.get('RPA_STORAGE_URL') and 'a bucket') or folder / 'storage'}"
+        )
         print(
             f"{options.runners} runners of {options.slots} slots. Logs: {folder}/*.log. Ctrl-C stops everything.",
             flush=True,
