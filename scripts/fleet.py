@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 _UID_BASE = 2_000_000
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
+_TWICE_SECONDS = 0.2
 
 
 class Member:
@@ -41,12 +42,16 @@ class Member:
         """Its exit code; None while it runs."""
         return self._process.poll() if self._process else 0
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.settings}
+
     def start(self) -> None:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**os.environ, **self.settings},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -63,7 +68,14 @@ class Member:
             self._process.kill()
             self._process.wait()
 
-    def wait(self, seconds: float) -> None:
+    def stop(self) -> None:
+        """Politely. A runner that is told once lets its runs finish; told twice, it stops them."""
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        time.sleep(_TWICE_SECONDS)
+        self.send(signal.SIGTERM)
+
+    def wait(self, seconds: float = _STOP_SECONDS) -> None:
         """Until it has ended; who does not end in time is killed."""
         if self._process is None:
             return
@@ -123,12 +135,9 @@ class Fleet:
     def stop(self) -> None:
         """End everybody politely. May be called twice."""
         for member in reversed(self.members):
-            member.send(signal.SIGCONT)
-            for _twice in range(2):  # a runner that is told once lets its runs finish
-                member.send(signal.SIGTERM)
-                time.sleep(0.3 if member in self.runners else 0)
+            member.stop()
         for member in self.members:
-            member.wait(_STOP_SECONDS)
+            member.wait()
 
     def _member(self, name: str, command: list[str], number: int = 0) -> Member:
         data = self.folder / name

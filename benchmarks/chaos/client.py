@@ -54,8 +54,8 @@ class Client:
             events += page["events"]
 
     async def artifacts(self, uid: str) -> list[str]:
-        page = await self._surely("GET", f"/api/v1/executions/{uid}/artifacts/")
-        return [each["name"] for each in page["results"]]
+        kept = await self._surely("GET", f"/api/v1/executions/{uid}/artifacts/")
+        return [each["name"] for each in kept]
 
     async def watch(self, uid: str, seen: list[dict[str, Any]]) -> None:
         """Follow the stream to its end by server-sent events; whatever was delivered is in `seen`."""

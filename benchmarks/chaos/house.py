@@ -27,8 +27,17 @@ LEASE_SECONDS = 2 * HEARTBEAT_SECONDS + 1
 class House:
     """Use it as a context manager: whatever was started is gone afterwards, with all its data."""
 
-    def __init__(self, *, broker: str, runners: int, slots: int, bucket: bool) -> None:
+    def __init__(
+        self,
+        *,
+        broker: str,
+        runners: int,
+        slots: int,
+        bucket: bool,
+        heartbeat: int = HEARTBEAT_SECONDS,
+    ) -> None:
         self._options = (broker, runners, slots, bucket)
+        self._heartbeat = heartbeat
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -98,7 +107,7 @@ class House:
             "RPA_BROKER_URL": self.broker.url,
             "RPA_REDIS_URL": self.redis.url,
             "RPA_STORAGE_URL": self.storage.url if self.storage else "",
-            "RPA_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+            "RPA_HEARTBEAT_SECONDS": str(self._heartbeat),
             "RPA_CANCEL_GRACE": "1",
             "RPA_API_RATE": "1000000/min",
             "RPA_SECRET_KEY": "the same for every process of the chaos",

@@ -99,8 +99,12 @@ class Publisher:
         """Ring so often in each pool, as far as its queue is not full of rings already."""
         try:
             if self._connection is None:
-                # Nobody here would answer heartbeats.
-                self._connection = app.connection_for_write(heartbeat=0)
+                # Nobody here would answer heartbeats, nor wait for long: a consumer does both.
+                patience = {"socket_timeout": _TIMEOUT_SECONDS}
+                self._connection = app.connection_for_write(
+                    heartbeat=0,
+                    transport_options=patience if _is_redis(app.conf.broker_url) else {},
+                )
                 self._producer = app.amqp.Producer(self._connection.channel(), auto_declare=False)
             for pool, count in rings.items():
                 name = queue_of(pool)
