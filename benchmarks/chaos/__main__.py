@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.chaos.client import Client
-from benchmarks.chaos.deeds import COSTLY, Deed, deeds
+from benchmarks.chaos.deeds import COSTLY, EARLY, Deed, deeds
 from benchmarks.chaos.house import House
 from benchmarks.chaos.judge import TERMINAL, Starts, faults
 
@@ -40,6 +40,9 @@ class Chaos:
 
     async def _round(self, name: str, deed: Deed | None) -> None:
         began = time.monotonic()
+        if deed is not None and name in EARLY:
+            await deed(self._house)
+            deed = None
         keys = [f"{name}-{number}" for number in range(self._options.runs)]
         first = len(keys) // 2
         runs = await self._request("counter", keys[:first])
@@ -108,11 +111,13 @@ class Chaos:
             found = list(faults(run, events, delivered, self._starts.of(uid)))
             if uid in seen and len(delivered) != len(events):
                 found.append(f"{uid}: its watcher was told of {len(delivered)} of {len(events)}")
-            if outcome not in {"completed", *(["lost"] if name in COSTLY else [])}:
+            if outcome not in {"completed", "lost"}:
                 found.append(f"{uid}: {outcome}: {run['message']}")
             if outcome == "completed" and await self._client.artifacts(uid) != ["end.txt"]:
                 found.append(f"{uid}: its artifact was not kept")
             self.faults += [f"{name}: {each}" for each in found]
+        if outcomes["lost"] > (self._options.slots if name in COSTLY else 0):
+            self.faults.append(f"{name}: {outcomes['lost']} runs were lost")
         return outcomes
 
     async def _width(self, name: str) -> float:

@@ -72,11 +72,11 @@ async def break_storage(house: House, seconds: float) -> None:
 
 async def skew_clocks(house: House) -> None:
     """Two runners are started anew whose clocks are an hour off, one ahead and one behind."""
-    for runner, by in zip(house.fleet.runners, ("+1h", "-1h"), strict=False):
-        runner.kill()
+    for runner, by in zip(house.fleet.runners, (3600, -3600), strict=False):
+        runner.stop()
+        await asyncio.to_thread(runner.wait)
         house.skew(runner, by)
         runner.start()
-    await asyncio.sleep(2 * LEASE_SECONDS)  # long enough for one to take the other for dead
 
 
 Deed = Callable[[House], Awaitable[None]]
@@ -100,5 +100,7 @@ def deeds(storage_seconds: float) -> dict[str, Deed]:
     }
 
 
-#: What each may cost runs that were in hand: those may be lost, once; all others have to complete.
-COSTLY = {"worker", "stop", "skew"}
+#: Done before the runs are requested, which then go on for long enough for one to take another for dead.
+EARLY = {"skew"}
+#: These may cost the runs that one runner had in hand; with all others, every run has to complete.
+COSTLY = {"worker", "stop"}

@@ -87,14 +87,13 @@ class House:
         logs = [f"{each.name}:\n{_tail(each.log)}" for each in self.fleet.members]
         return "\n".join(logs)
 
-    def skew(self, member: Member, by: str) -> None:
-        """From its next start on, the member's wall clock is wrong by so much, such as `+1h`."""
-        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-        if library is None:
-            raise RuntimeError("faketime is not installed.")
-        member.settings.update(
-            LD_PRELOAD=str(library), FAKETIME=by, FAKETIME_DONT_FAKE_MONOTONIC="1"
-        )
+    def skew(self, member: Member, seconds: int) -> None:
+        """From its next start on, the member's wall clock is wrong by so much."""
+        library = self.fleet.folder / "skew.so"
+        if not library.exists():
+            source = Path(__file__).with_name("skew.c")
+            subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+        member.settings.update(LD_PRELOAD=str(library), SKEW_SECONDS=str(seconds))
 
     def _settings(self) -> dict[str, str]:
         """Nothing of a platform that the caller may have is used."""
