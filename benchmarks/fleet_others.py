@@ -53,6 +53,7 @@ def celery_rate(url: str, at_once: int) -> float:
             cwd=ROOT,
             env={**os.environ, "FLEET_NOOP_BROKER": url},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             _until(lambda: int(redis.get(DONE) or 0) > 0)

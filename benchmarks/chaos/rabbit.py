@@ -17,14 +17,15 @@ class RabbitMQ:
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "plugins").write_text("[].\n")
+        # The machine's own configuration may name its port.
+        (folder / "own.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
         (folder / "cookie").mkdir()
 
     def start(self) -> None:
         more = {
             "HOME": str(self._folder / "cookie"),
             "RABBITMQ_NODENAME": f"chaos{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_CONFIG_FILE": str(self._folder / "own.conf"),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(self._folder / "data"),
             "RABBITMQ_LOG_BASE": str(self._folder / "log"),

@@ -15,10 +15,11 @@ from kombu import Connection
 from executions import engine
 from executions.choices import Status
 from executions.engine.bell import Bell
-from executions.models import Execution
+from executions.models import Execution, Runner
 
-#: So many rings in a queue are enough: whoever answers one goes on until nothing waits.
-MOST_RINGS = 256
+#: So many rings in a queue are enough. Where they stay there nobody is idle, and whoever answers one goes on until
+#: nothing waits; each that is of no use would cost as much as a tenth of a run.
+MOST_RINGS = 64
 _SWEEP_SECONDS = 1.0
 _TIMEOUT_SECONDS = 1.0
 
@@ -81,11 +82,18 @@ class Sweep(Task):
 
 @app.task(name="executions.sweep", base=Sweep, expires=2 * _SWEEP_SECONDS)
 def sweep() -> None:
-    """Ring once more for every run that waits: its own ring may have been lost with the broker."""
+    """Ring once more for runs that wait while slots are idle: their own rings may have been lost with the broker."""
     waiting = Execution.objects.filter(status=Status.PENDING, runner=None)
-    for _execution in waiting.values_list("pk")[:MOST_RINGS]:
+    for _execution in waiting.values_list("pk")[: min(_idle(), MOST_RINGS)]:
         bell.ring(engine.DEFAULT_POOL)
     connection.close()
+
+
+def _idle() -> int:
+    """How many slots of the fleet have nothing to do."""
+    ready = Runner.objects.alive().filter(draining_at=None)
+    slots = sum(ready.values_list("slots", flat=True))
+    return max(0, slots - Execution.objects.unfinished().filter(runner__in=ready).count())
 
 
 class Publisher:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from redis import Redis
 
 from accounts.actors import Actor
-from executions import engine
+from executions import engine, lifecycle
 from executions.choices import Status
 from executions.models import Execution, Runner
 from executions.services import cancel_execution
@@ -178,16 +179,27 @@ def test_beat_rings_for_what_waits(broker: RedisServer, greeter: Robot) -> None:
             until(lambda: client.llen(queue) == messages.MOST_RINGS, "It has swept again.")
 
 
-def test_a_sweep_rings_for_every_run_that_waits(
+def test_a_sweep_rings_for_runs_that_wait_while_slots_are_idle(
     greeter: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from executions.engine import messages
 
     rung: list[str] = []
     monkeypatch.setattr(messages.bell, "ring", rung.append)
-    messages.sweep()
-    assert rung == []
+
+    def swept() -> int:
+        rung.clear()
+        messages.sweep()
+        return len(rung)
+
+    one = Runner.objects.create(host="here", pid=1, slots=2)
+    assert swept() == 0
     for _run in range(3):
         make_execution(greeter)
-    messages.sweep()
-    assert rung == [engine.DEFAULT_POOL] * 3
+    assert swept() == 2
+    lifecycle.claim_next(one)
+    assert swept() == 1
+    Runner.objects.create(host="there", pid=1, slots=8)
+    Runner.objects.create(host="gone", pid=1, slots=8, draining_at=timezone.now())
+    assert swept() == 2  # as many as wait
+    assert set(rung) == {engine.DEFAULT_POOL}
