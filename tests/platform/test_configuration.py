@@ -69,7 +69,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         ("RPA_DEBUG", "maybe", "Use true or false."),
         ("RPA_BEHIND_PROXY", "2", "Use true or false."),
         ("RPA_TIMEOUT_CANCELS", "nein", "Use true or false."),
-        ("RPA_ENGINE", "steam", "Use one of: embedded, none."),
+        ("RPA_ENGINE", "steam", "Use one of: embedded, celery, none."),
         ("RPA_LANGUAGE", "xx", "Use one of: en, zh-hans."),
         ("RPA_LOG_LEVEL", "loud", "Use one of: DEBUG, INFO, WARNING, ERROR, CRITICAL."),
         ("RPA_TIME_ZONE", "Mars/Base", "Use a name such as UTC"),
