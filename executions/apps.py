@@ -11,7 +11,7 @@ class ExecutionsConfig(AppConfig):
 
     def ready(self) -> None:
         # Only now: what they import needs the models.
-        from executions import hints
+        from executions import engine, hints
         from executions.services import abandon_executions, abandon_waiting_executions
         from robots.services import robot_deleted
         from spaces.services import spaces_deleted
@@ -25,3 +25,8 @@ class ExecutionsConfig(AppConfig):
             hints.listen(publisher.hear)
             hints.listen_to_moves(publisher.hear_move)
             atexit.register(publisher.close)
+        if settings.RPA_ENGINE == "celery":
+            from executions.engine.messages import bell
+
+            engine.ring_by(bell.ring)
+            atexit.register(bell.close)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.refusals import Refused
-from executions import hints, retries, tickets
+from executions import clock, hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
 from executions.models import Execution, ExecutionStream, Runner
@@ -73,7 +73,7 @@ class Request:
 
 def enqueue(execution: Execution, request: Request) -> Head:
     """Save a new execution, begin its stream, and give it its place in the queue: the one way to begin a run."""
-    now = timezone.now()
+    now = clock.now()
     manifest = request.manifest
     patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None

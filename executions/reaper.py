@@ -3,9 +3,8 @@
 import logging
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from executions import lifecycle
+from executions import clock, lifecycle
 from executions.choices import FailureReason, Status
 from executions.lifecycle import Ending, WrongMoment
 from executions.models import Execution, Runner
@@ -25,7 +24,7 @@ def bury(dead: QuerySet[Runner]) -> int:
 
     The second half looks at all of them, so that a reaper which dies between the halves is made up for.
     """
-    dead.update(stopped_at=timezone.now())
+    dead.update(stopped_at=clock.now())
     left = Execution.objects.unfinished().filter(runner__stopped_at__isnull=False)
     settled = 0
     for execution in left.select_related("cancel_requested_by")[:_BATCH]:

@@ -20,7 +20,7 @@ from audit.recording import attempt, note, recording
 from executions import engine, lifecycle, tickets
 from executions.choices import Origin, PendingReason, Status
 from executions.events import writing
-from executions.models import Execution
+from executions.models import DEFAULT_POOL, Execution
 from robots.json_values import BadJson, clean
 from robots.manifest import Manifest, TaskNotFound
 from robots.models import Robot, RobotVersion
@@ -110,7 +110,7 @@ def request_execution(
         with writing():
             lifecycle.enqueue(execution, lifecycle.Request(manifest, priority=priority))
             _require_still_there(robot)
-            transaction.on_commit(engine.wake)
+            transaction.on_commit(partial(engine.wake, manifest.pool or DEFAULT_POOL))
     except IntegrityError:
         # Two requests with one key raced, and the constraint let one of them in.
         earlier = _earlier(by, key, digest)

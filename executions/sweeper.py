@@ -8,9 +8,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from django.utils import timezone
-
-from executions import lifecycle, tickets
+from executions import clock, lifecycle, tickets
 from executions.choices import PendingReason, Scope, TicketState
 from executions.lifecycle import WrongMoment
 from executions.models import DEFAULT_POOL, Lane, Runner, Ticket
@@ -56,7 +54,7 @@ class Sweeper:
 
 
 def _expire() -> None:
-    now = timezone.now()
+    now = clock.now()
     for state in (TicketState.READY, TicketState.HELD, TicketState.DELAYED):
         late = Ticket.objects.filter(state=state, expires_at__lte=now).order_by("expires_at")
         for number in list(late.values_list("pk", flat=True)[:_AT_ONCE]):
@@ -66,7 +64,7 @@ def _expire() -> None:
 
 def _explain() -> None:
     """Let the streams of those that are held back, or no longer are, say so."""
-    before = timezone.now() - _TELL_AFTER
+    before = clock.now() - _TELL_AFTER
     unsaid = Ticket.objects.filter(explained=False).order_by("execution")[:_AT_ONCE]
     for ticket in unsaid:
         if ticket.state in (TicketState.READY, TicketState.HELD) and ticket.queued_at > before:
@@ -107,7 +105,7 @@ def _serves(runner: Runner, lane: Lane) -> bool:
 
 
 def _retell(lane: Lane, told: PendingReason, true: PendingReason) -> None:
-    before = timezone.now() - _TELL_AFTER
+    before = clock.now() - _TELL_AFTER
     first = Ticket.objects.filter(lane=lane, state=TicketState.READY)
     ahead = first.order_by("precedence", "turn", "execution").values_list(
         "pk", "queued_at", "execution__pending_reason"

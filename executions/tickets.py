@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.utils import timezone
 
+from executions import clock
 from executions.choices import Scope, TicketState
 from executions.limits import COLUMNS, Belonging, Limit, close_gates, leases, limits_of
 from executions.models import DEFAULT_POOL, Execution, Lane, Pool, Runner, Ticket
@@ -239,7 +239,7 @@ def promote_what_fits(scope: Scope, of: int) -> int:
 
 def wake_delayed(count: int) -> int:
     """Queue those whose time has come, `count` at most. Returns how many."""
-    due = Ticket.objects.filter(state=TicketState.DELAYED, ready_at__lte=timezone.now())
+    due = Ticket.objects.filter(state=TicketState.DELAYED, ready_at__lte=clock.now())
     numbers = list(due.order_by("ready_at").values_list("pk", flat=True)[:count])
     return Ticket.objects.filter(pk__in=numbers, state=TicketState.DELAYED).update(
         state=TicketState.READY, ready_at=None, explained=False

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
-from django.utils import timezone
 
+from executions import clock
 from executions.choices import PendingReason, Scope, Status, TicketState
 from executions.limits import COLUMNS, limits_of
 from executions.models import Execution, Pool, Ticket
@@ -103,7 +103,7 @@ def _estimate(running: Any, slots: int, ahead: int, ticket: Ticket) -> int | Non
     if not slots:
         return None
     begun = running.values_list("robot", "execution__started_at")[:_LOOK_AT]
-    now = timezone.now()
+    now = clock.now()
     left = sorted(
         max(0.0, expected_milliseconds(robot) / 1000 - (now - started).total_seconds())
         if started
@@ -116,4 +116,4 @@ def _estimate(running: Any, slots: int, ahead: int, ticket: Ticket) -> int | Non
 
 
 def _until(moment: datetime | None) -> int:
-    return max(0, round((moment - timezone.now()).total_seconds())) if moment else 0
+    return max(0, round((moment - clock.now()).total_seconds())) if moment else 0

@@ -251,6 +251,23 @@ def redis_url() -> str:
     return url
 
 
+def broker_url(engine: str) -> str:
+    """RPA_BROKER_URL (redis://host:6379/1 or amqp://user:password@host:5672/vhost), which the engine `celery` needs."""
+    url = text("RPA_BROKER_URL", "")
+    schemes = {"redis", "rediss", "redis+socket", "amqp", "amqps"}
+    if url and _parts("RPA_BROKER_URL", url).scheme not in schemes:
+        raise ImproperlyConfigured(
+            f"RPA_BROKER_URL={_without_password(urlsplit(url))} is no broker. Use redis://host:6379/1 or "
+            "amqp://user:password@host:5672/vhost (rediss:// or amqps:// with TLS)."
+        )
+    if engine == "celery" and not url:
+        raise ImproperlyConfigured(
+            "RPA_ENGINE=celery needs a broker. Set RPA_BROKER_URL to redis://host:6379/1 or "
+            "amqp://user:password@host:5672/vhost."
+        )
+    return url
+
+
 def _parts(name: str, url: str) -> SplitResult:
     """The parts of an address. What is wrong with it is not repeated: it may hold a password."""
     try:

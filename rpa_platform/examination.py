@@ -18,7 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from executions.choices import Status
-from executions.models import Execution, ExecutionEvent, Runner
+from executions.models import DEFAULT_POOL, Execution, ExecutionEvent, Runner
 from executions.runner.context import RunnerContext
 from executions.sandbox import SandboxUnavailable
 from spaces.access import missing_permissions
@@ -168,18 +168,35 @@ def _engine() -> Seen:
     if settings.RPA_ENGINE == "none":
         remedy = "Set RPA_ENGINE=embedded where runs are to be carried out."
         yield Level.WARNING, "RPA_ENGINE=none: this server carries out no runs.", remedy
+    if settings.RPA_ENGINE == "celery":
+        yield from _broker()
     now = timezone.now()
-    fresh = now - timedelta(seconds=2 * settings.RPA_HEARTBEAT_SECONDS + 1)
-    alive = list(Runner.objects.filter(stopped_at=None, heartbeat_at__gte=fresh))
+    alive = list(Runner.objects.alive())
     for runner in alive:
         yield Level.OK, f"{runner} beats, with {runner.slots} slots"
     if not alive:
-        yield Level.WARNING, "No runner is alive: runs wait.", "Start one: manage.py serve"
+        command = "runner" if settings.RPA_ENGINE == "celery" else "serve"
+        yield Level.WARNING, "No runner is alive: runs wait.", f"Start one: manage.py {command}"
     waiting = Execution.objects.filter(status=Status.PENDING, runner=None).order_by("pk").first()
     if waiting is not None and waiting.requested_at < now - _MAX_WAIT:
         since = int((now - waiting.requested_at).total_seconds())
         remedy = "More slots (RPA_SLOTS) or more machines carry out more at once."
         yield Level.WARNING, f"The oldest waiting run waits for {since} s.", remedy
+
+
+def _broker() -> Seen:
+    from executions.engine.messages import Publisher  # nobody else pays for Celery
+
+    publisher = Publisher()
+    try:
+        publisher({DEFAULT_POOL: 0})
+    except Exception as error:  # noqa: BLE001 - a broker's client raises errors of many kinds
+        remedy = "Start it, or mend RPA_BROKER_URL. Until then runs start half a second later."
+        yield Level.WARNING, f"The broker does not answer: {error}", remedy
+    else:
+        yield Level.OK, f"the broker answers, by {settings.RPA_BROKER_URL.partition(':')[0]}"
+    finally:
+        publisher.close()
 
 
 def _clock() -> Seen:

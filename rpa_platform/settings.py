@@ -167,7 +167,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 # How runs are carried out and watched. The meaning and unit of each is in docs/configuration.md.
-RPA_ENGINE = read.choice("RPA_ENGINE", "embedded", ("embedded", "none"))
+RPA_ENGINE = read.choice("RPA_ENGINE", "embedded", ("embedded", "celery", "none"))
+RPA_BROKER_URL = read.broker_url(RPA_ENGINE)
 RPA_REDIS_URL = read.redis_url()
 RPA_RUNNER_POOL = read.one_name("RPA_RUNNER_POOL", "default")
 RPA_RUNNER_LABELS = read.names("RPA_RUNNER_LABELS", [])

@@ -76,7 +76,7 @@ def api() -> Callable[[User | None], APIClient]:
 
 
 @pytest.fixture
-def engine(transactional_db: None) -> Iterator[engines.EmbeddedEngine]:
+def engine(transactional_db: None) -> Iterator[engines.Engine]:
     """The embedded engine, running in this process. Use it with transactional tests only."""
     running = engines.start(slots=8)
     yield running
@@ -84,7 +84,7 @@ def engine(transactional_db: None) -> Iterator[engines.EmbeddedEngine]:
 
 
 @pytest.fixture
-def finished(engine: engines.EmbeddedEngine) -> Callable[[Execution], Execution]:
+def finished(engine: engines.Engine) -> Callable[[Execution], Execution]:
     """`finished(execution)` waits for its end and returns it, fresh."""
     return lambda execution: wait_for_end(execution)
 

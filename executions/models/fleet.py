@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from audit.rows import Audited, AuditedQuerySet
+from executions import clock
 
 DEFAULT_POOL = "default"
 
@@ -65,7 +66,7 @@ class RunnerQuerySet(models.QuerySet["Runner"]):
 
 
 def _last_sign_of_life() -> datetime:
-    return timezone.now() - timedelta(seconds=2 * settings.RPA_HEARTBEAT_SECONDS + 1)
+    return clock.now() - timedelta(seconds=2 * settings.RPA_HEARTBEAT_SECONDS + 1)
 
 
 class Runner(models.Model):

@@ -69,7 +69,7 @@ class Run:
 
     def __init__(self, execution: Execution, token: str, slot: int, context: RunnerContext) -> None:
         self.execution = execution
-        self._slot = slot
+        self.slot = slot
         self._context = context
         self._writer = StreamWriter(
             execution.pk, token, log_limit=settings.RPA_LOG_LIMIT_MIB * 2**20
@@ -146,8 +146,8 @@ class Run:
             limits = replace(limits, memory=self._manifest.memory * 2**20)
         workspace = open_workspace(
             self._context.workspaces,
-            self._slot,
-            self._context.sandbox.uid(self._slot),
+            self.slot,
+            self._context.sandbox.uid(self.slot),
             limits.workspace,
             limits.inodes,
         )
@@ -156,7 +156,7 @@ class Run:
         spec = Spec(
             command=("unset",),
             workspace=workspace.path,
-            slot=self._slot,
+            slot=self.slot,
             env=robot_environment(
                 self._manifest,
                 execution_id=str(self.execution.uid),
@@ -239,7 +239,7 @@ class Run:
                 spec,
                 on_line=self._setup_line,
                 should_stop=self._asked_to_stop,
-                slot=self._slot,
+                slot=self.slot,
             )
         except EnvironmentStopped:
             raise Stopped from None
@@ -265,7 +265,7 @@ class Run:
 
     def _fill(self, workspace: Workspace, package: Path) -> None:
         """A private writable copy of the package, owned by the robot's user."""
-        uid = self._context.sandbox.uid(self._slot)
+        uid = self._context.sandbox.uid(self.slot)
         shutil.copytree(package, workspace.path, dirs_exist_ok=True, copy_function=shutil.copyfile)
         for name in workspace_folders(self._manifest):
             (workspace.path / name).mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from django.utils import timezone
 from executions.models import Execution, ExecutionEvent, Runner
 from executions.sandbox import launch
 from spaces.models import SpacePermission
+from tests.executions.test_redis_hints import RedisServer
 
 pytestmark = pytest.mark.usefixtures("permissions")
 _ROOT = Path(__file__).parents[2]
@@ -109,6 +110,23 @@ def test_dead_runners_and_waiting_runs_are_seen(execution: Execution) -> None:
     words = " ".join(each["what"] for each in examined()["engine"])
     assert "No runner is alive" in words
     assert "waits for 3600 s" in words or "waits for 3601 s" in words
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_broker_is_rung_at(settings: Any, tmp_path: Path, *, answers: bool) -> None:
+    from executions.engine.messages import app
+
+    redis = RedisServer(tmp_path)
+    settings.RPA_ENGINE, settings.RPA_BROKER_URL = "celery", redis.url
+    before, app.conf.broker_url = app.conf.broker_url, redis.url
+    if answers:
+        redis.start()
+    try:
+        found = [each for each in examined()["engine"] if "the broker" in each["what"].lower()]
+    finally:
+        app.conf.broker_url = before
+        redis.kill()
+    assert [each["level"] for each in found] == ["ok" if answers else "warning"]
 
 
 def test_an_event_of_the_future_betrays_the_clock(execution: Execution) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.actors import Actor
@@ -106,9 +107,13 @@ class Command(BaseCommand):
         return execution.exit_code or 1
 
     def _carry_out(self, execution: Execution) -> None:
-        """Where a server has the engine, it sees the run within a moment; without one, it is ours."""
+        """Where a server has the engine, it sees the run within a moment; without one, it is ours.
+
+        A fleet's runners are machines of their own kind: what runs there need not run here.
+        """
         engine.stop()
-        engine.start_when_free(slots=1, only=execution.pk)
+        if settings.RPA_ENGINE != "celery":
+            engine.start_when_free(slots=1, only=execution.pk)
 
     def _show(self, execution: Execution, actor: Actor, asked: threading.Event) -> None:
         after, cancelled = 0, False

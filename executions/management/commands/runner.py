@@ -43,15 +43,16 @@ class Command(BaseCommand):
             ) from error
         with ExitStack() as owned:
             owned.callback(engine.stop)
-            if settings.RPA_REDIS_URL:
+            if settings.RPA_REDIS_URL and settings.RPA_ENGINE != "celery":
                 bell = WorkBell(settings.RPA_REDIS_URL, carrying.wake)
                 bell.start()
                 owned.callback(bell.close)
-            self.stdout.write(f"Runner {carrying.runner} with {slots} slots is ready.")
+            host = carrying.host
+            self.stdout.write(f"Runner {host.runner} with {slots} slots is ready.")
             self.stdout.flush()
-            while not asked and not carrying.drained:  # by `manage.py drain`
+            while not asked and not host.drained:  # by `manage.py drain`
                 time.sleep(_LOOK_SECONDS)
-            carrying.drain()
+            host.drain()
             deadline = time.monotonic() + grace
-            while len(asked) < 2 and not carrying.drained and time.monotonic() < deadline:
+            while len(asked) < 2 and not host.drained and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
