@@ -53,12 +53,6 @@ class _Socket(AsyncWebsocketConsumer):
             with suppress(asyncio.CancelledError):
                 await self.serving
 
-    async def _say(self, text: str) -> None:
-        """Send it. Return when the client has taken it; until then, the transport alone keeps it."""
-        message = {"type": "websocket.send", "text": text}
-        del text
-        await self.base_send(message)
-
     async def _actor(self) -> Actor | None:
         async with arrivals().look():
             return await sync_to_async(self._identify)()
@@ -105,7 +99,7 @@ class ExecutionConsumer(_Socket):
             ) as deliveries:
                 ended = False
                 async for delivery in deliveries:
-                    await self._say(as_text(delivery))
+                    await self.send(text_data=as_text(delivery))
                     ended = isinstance(delivery, End)
             if not ended:
                 _execution_id, code = await self._look()
@@ -177,6 +171,9 @@ class MultiplexConsumer(_Socket):
         self.multiplex = None
         await self.disconnect(code)
         await self.close(code)
+
+    async def _say(self, text: str) -> None:
+        await self.send(text_data=text)
 
 
 class UnknownPath(AsyncWebsocketConsumer):

@@ -43,8 +43,6 @@ _MOST_UNHEARD = 128
 _LONGEST_MESSAGE = 4096
 #: Twisted's websockets have one limit for both ways; one event with a result is longer than a mebibyte.
 _LONGEST_SENT = 16 * 2**20
-#: A websocket is not given more while so much waits for its client: the last text may be twice as long.
-_MOST_UNSENT = 32 * 1024
 #: RFC 6455, section 7.4.1: the server met what keeps it from going on.
 _FAULT = 1011
 
@@ -226,27 +224,23 @@ class BackpressureServer(Server):  # type: ignore[misc]
                 protocol.sendCloseFrame(code=_FAULT)
             else:
                 await super().handle_reply(protocol, message)
-        kind = message["type"]
-        if kind == "websocket.send":
-            message.clear()  # the transport has it: nobody keeps it a second time while the client is slow
-        gate = self._gate(protocol, kind, more=message.get("more_body", False))
+        gate = self._gate(protocol, message)
         if gate is not None:
             await gate.passed()
 
-    def _gate(self, protocol: Any, kind: str, *, more: bool) -> Gate | None:
+    def _gate(self, protocol: Any, message: dict[str, Any]) -> Gate | None:
         """The connection's gate, put in at its first data; none where an answer is one small piece."""
         details = self.connections.get(protocol)
         if details is None or details.get("disconnected"):
             return None
         gate: Gate | None = details.get("gate")
-        match kind:
+        match message["type"]:
             case "websocket.send" | "websocket.accept" if gate is None and protocol.transport:
                 gate = details["gate"] = Gate()
                 # The HTTP channel that this connection began as is still registered with it.
                 protocol.transport.unregisterProducer()
-                protocol.transport.bufferSize = _MOST_UNSENT
                 protocol.transport.registerProducer(gate, True)  # noqa: FBT003
-            case "http.response.body" if more and gate is None:
+            case "http.response.body" if message.get("more_body") and gate is None:
                 gate = details["gate"] = Gate()
                 protocol.registerProducer(gate, True)  # noqa: FBT003
         return gate
