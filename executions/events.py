@@ -272,7 +272,7 @@ def read_rows(
 
 
 def read_newest(execution_id: int, *, up_to: int, size: int, count: int = 256) -> list[Frame]:
-    """The last events up to `up_to` that are in the table, oldest first and without a hole: at most `size` bytes."""
+    """The last events up to `up_to` that are in the table, oldest first: at most `size` bytes."""
     frames: list[Frame] = []
     with connection.cursor() as cursor:
         cursor.execute(
@@ -283,7 +283,7 @@ def read_newest(execution_id: int, *, up_to: int, size: int, count: int = 256) -
         for row in cursor.fetchall():
             frame = frame_of(*row)
             size -= len(frame.text)
-            if size < 0 or frame.seq != up_to - len(frames):
+            if size < 0:
                 break
             frames.append(frame)
     return frames[::-1]
