@@ -404,18 +404,25 @@ class Hub:
             watched = [number for number, tail in self._tails.items() if not tail.ended]
             if not watched:
                 continue
+            now = self._loop.time()
             try:
-                early = self._loop.time() < polled_at + POLL_SECONDS
-                if early and not await self._read(self._written_elsewhere):
-                    continue
-                polled_at = self._loop.time()
-                _POLL.inc()
-                heads = await self._read(heads_of, watched)
+                heads = await self._read(self._look, watched, now < polled_at + POLL_SECONDS)
             except Error as error:
                 logger.warning("Cannot poll the watched executions: %s", error)
+                polled_at = now
                 continue
+            if heads is None:
+                continue
+            polled_at = now
             for number, head in heads.items():
                 self._told(number, head)
+
+    def _look(self, watched: Sequence[int], early: bool) -> dict[int, Head] | None:
+        """How far the watched streams are; None if it is `early` and nothing tells of a write elsewhere."""
+        if early and not self._written_elsewhere():
+            return None
+        _POLL.inc()
+        return heads_of(watched)
 
     def _written_elsewhere(self) -> bool:
         """Whether another connection than the tails' own has written to the SQLite file since the last look."""
