@@ -15,6 +15,7 @@ from django.conf import settings
 from accounts.actors import Actor
 from accounts.authentication import actor_of_session, key_of
 from accounts.refusals import Invalid
+from executions.arrivals import arrivals
 from executions.live import Cursor, End, follow
 from executions.models import Execution
 from executions.multiplex import Malformed, Multiplex, SignedOut
@@ -52,9 +53,9 @@ class _Socket(AsyncWebsocketConsumer):
             with suppress(asyncio.CancelledError):
                 await self.serving
 
-    @sync_to_async
-    def _actor(self) -> Actor | None:
-        return self._identify()
+    async def _actor(self) -> Actor | None:
+        async with arrivals().look():
+            return await sync_to_async(self._identify)()
 
     def _identify(self) -> Actor | None:
         """Who has opened it, asked anew: a key may be revoked, and a session ends at sign-out."""
@@ -112,9 +113,12 @@ class ExecutionConsumer(_Socket):
         execution_id, _refusal = await self._look()
         return execution_id is not None
 
-    @sync_to_async
-    def _look(self) -> tuple[int | None, int]:
+    async def _look(self) -> tuple[int | None, int]:
         """The execution, and the code to close with where there is none to be seen."""
+        async with arrivals().look():
+            return await sync_to_async(self._find)()
+
+    def _find(self) -> tuple[int | None, int]:
         actor = self._identify()
         if actor is None:
             return None, NOT_SIGNED_IN

@@ -269,3 +269,21 @@ def read_rows(
                 break
             frames.append(frame)
     return frames
+
+
+def read_newest(execution_id: int, *, up_to: int, size: int, count: int = 256) -> list[Frame]:
+    """The last events up to `up_to` that are in the table, oldest first: at most `size` bytes."""
+    frames: list[Frame] = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq, kind, first_line, enc, payload, created FROM executions_executionevent "
+            "WHERE execution_id = %s AND seq <= %s ORDER BY seq DESC LIMIT %s",
+            [execution_id, up_to, count],
+        )
+        for row in cursor.fetchall():
+            frame = frame_of(*row)
+            size -= len(frame.text)
+            if size < 0:
+                break
+            frames.append(frame)
+    return frames[::-1]

@@ -23,7 +23,7 @@ from django.db import Error, connection
 from prometheus_client import Counter
 
 from executions import hints
-from executions.events import Head, head_of, heads_of, read_page
+from executions.events import Head, head_of, heads_of, read_newest, read_page
 from executions.frames import Frame
 from executions.redis_hints import Ear
 
@@ -98,6 +98,8 @@ class Tail:
         self.known = Head(0, closed=False)
         self.ring: deque[Frame] = deque()
         self.ring_bytes = 0
+        #: Whether the ring was filled from the table: it begins empty, and is not before somebody is behind it.
+        self.filled = False
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
         self.rung = asyncio.Event()
@@ -133,6 +135,19 @@ class Tail:
         while self.ring_bytes > RING_BYTES and len(self.ring) > 1:
             self.ring_bytes -= len(self.ring.popleft().text)
         self.notify()
+
+    @property
+    def first(self) -> int:
+        """Where the ring begins."""
+        return self.ring[0].seq if self.ring else self.head + 1
+
+    def precede(self, frames: Sequence[Frame]) -> None:
+        """Put older frames in front of the ring, where they end at it, and as many as fit."""
+        for frame in reversed(frames):
+            if frame.seq != self.first - 1 or self.ring_bytes + len(frame.text) > RING_BYTES:
+                return
+            self.ring.appendleft(frame)
+            self.ring_bytes += len(frame.text)
 
     def notify(self) -> None:
         waiting, self._waiting = self._waiting, set()
@@ -232,7 +247,7 @@ class Subscription:
         frames = tail.slice(self.cursor)
         if frames is None:
             async with asyncio.timeout(self._patience):
-                frames = await self._hub.replay(self._execution_id, self.cursor, tail.head)
+                frames = await self._hub.replay(tail, self.cursor)
         self.cursor = frames[-1].seq
         return frames
 
@@ -307,13 +322,25 @@ class Hub:
         if not self._tails:
             self._rest()
 
-    async def replay(self, execution_id: int, after: int, up_to: int) -> list[Frame]:
+    async def replay(self, tail: Tail, after: int) -> list[Frame]:
+        """What follows `after`, which the ring does not go back to."""
+        number = tail.execution_id
         async with self._replays:
-            _PAGE.inc()
-            return await self._loop.run_in_executor(
-                self._replay_threads,
-                _in_thread(lambda: _unbroken(execution_id, after=after, up_to=up_to)),
-            )
+            if not tail.filled:
+                # For all who come back at once, after the connections have broken or with a new server.
+                tail.filled = True
+                up_to = tail.first - 1
+                tail.precede(
+                    await self._page(lambda: read_newest(number, up_to=up_to, size=RING_BYTES))
+                )
+            if (frames := tail.slice(after)) is not None:
+                return frames
+            up_to = tail.head
+            return await self._page(lambda: _unbroken(number, after=after, up_to=up_to))
+
+    async def _page(self, read: Callable[[], list[Frame]]) -> list[Frame]:
+        _PAGE.inc()
+        return await self._loop.run_in_executor(self._replay_threads, _in_thread(read))
 
     def close(self) -> None:
         """Stop all tails and threads; for the end of a process or of a test."""
@@ -377,18 +404,25 @@ class Hub:
             watched = [number for number, tail in self._tails.items() if not tail.ended]
             if not watched:
                 continue
+            now = self._loop.time()
             try:
-                early = self._loop.time() < polled_at + POLL_SECONDS
-                if early and not await self._read(self._written_elsewhere):
-                    continue
-                polled_at = self._loop.time()
-                _POLL.inc()
-                heads = await self._read(heads_of, watched)
+                heads = await self._read(self._look, watched, now < polled_at + POLL_SECONDS)
             except Error as error:
                 logger.warning("Cannot poll the watched executions: %s", error)
+                polled_at = now
                 continue
+            if heads is None:
+                continue
+            polled_at = now
             for number, head in heads.items():
                 self._told(number, head)
+
+    def _look(self, watched: Sequence[int], early: bool) -> dict[int, Head] | None:
+        """How far the watched streams are; None if it is `early` and nothing tells of a write elsewhere."""
+        if early and not self._written_elsewhere():
+            return None
+        _POLL.inc()
+        return heads_of(watched)
 
     def _written_elsewhere(self) -> bool:
         """Whether another connection than the tails' own has written to the SQLite file since the last look."""

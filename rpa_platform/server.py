@@ -34,6 +34,8 @@ for _module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
 
 #: A burst of reconnecting clients must not overflow the kernel's queue into retries.
 _BACKLOG = 1024
+#: How many of them are let in before it is the others' turn: twisted's own number grows into the hundreds.
+_LET_IN_AT_ONCE = 8
 #: How long the end of the server waits for what it has cancelled.
 _END_SECONDS = 5.0
 #: What a websocket's client may say at once, and of which length. Its application hears at its own pace.
@@ -176,6 +178,14 @@ class BackpressureServer(Server):  # type: ignore[misc]
     def listen_error(self, failure: Any) -> None:
         self.listening_error = failure.getErrorMessage()
         self.stop()
+
+    def listen_success(self, port: Any) -> None:
+        def let_in() -> None:
+            port.numberAccepts = _LET_IN_AT_ONCE
+            type(port).doRead(port)
+
+        port.doRead = let_in
+        super().listen_success(port)
 
     def protocol_connected(self, protocol: Any) -> None:
         # Django reads forms. twisted would do so first, on the event loop, with a whole upload in memory.

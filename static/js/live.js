@@ -40,6 +40,7 @@ const percent = (value) => percents.format(value / 100);
 let shown = live.dataset.status;
 let attempt = 1;
 let truncated = false;
+let follows = true; // Until nothing more is told to this page: how far the run is, it then does not know.
 let started = Date.parse(part("duration").dataset.start) || null;
 let finished = Date.parse(part("duration").dataset.end) || null;
 
@@ -125,7 +126,7 @@ function showDuration() {
 // --- the other kinds ---
 
 function onProgress({ data }) {
-  if (FINAL.has(shown)) return;
+  if (FINAL.has(shown) || !follows) return;
   const box = part("progress");
   const bar = box.querySelector("progress");
   const known = Number.isFinite(data.percent);
@@ -244,6 +245,8 @@ function forget() {
 
 function showTransport(state) {
   const badge = part("transport");
+  follows = state !== State.REFUSED && state !== State.SIGNED_OUT;
+  if (!follows) part("progress").hidden = true;
   badge.dataset.state = state;
   badge.firstElementChild.textContent = say(`transport.${state}`);
   if (state === State.REFUSED) note("transport", say("refused"), "error");
@@ -323,7 +326,7 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) stream.wake();
 });
 setInterval(() => {
-  if (document.hidden || FINAL.has(shown)) return;
+  if (document.hidden || FINAL.has(shown) || !follows) return;
   showDuration();
   steps.tick();
 }, 1000);

@@ -422,6 +422,12 @@ def test_a_page_whose_session_has_ended_elsewhere_asks_to_sign_in(
         other.get_by_role("button", name="Sign out").click()
         assert cookies != context.cookies()
         expect(site.locator("#transport")).to_have_text("Signed out", timeout=45_000)
+        expect(site.locator("#notes")).to_contain_text("Sign in again to go on watching.")
+        # It knows no more how far the run is, and does not look as if it did.
+        expect(site.locator("#progress")).to_be_hidden()
+        duration = site.locator("#duration").text_content()
+        site.wait_for_timeout(2500)
+        expect(site.locator("#duration")).to_have_text(duration or "")
     context.close()
 
 

@@ -48,7 +48,7 @@ class Reads:
     def __init__(self, monkeypatch: Any) -> None:
         self.made: Counter[str] = Counter()
         self._lock = threading.Lock()
-        for name in ("head_of", "heads_of", "read_page"):
+        for name in ("head_of", "heads_of", "read_page", "read_newest"):
             monkeypatch.setattr(module, name, self._counting(name, getattr(module, name)))
 
     def _counting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

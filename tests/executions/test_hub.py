@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from executions import hints
 from executions import hub as module
 from executions.events import Frame, Head, head_of, read_page
-from executions.hub import RING_BYTES, SLICE_BYTES, Hub
+from executions.hub import RING_BYTES, SLICE_BYTES, Hub, Tail
 from executions.models import Execution
 from robots.models import Robot
 from tests.executions.hubs import Reads, elsewhere, read_to_end, say
@@ -277,6 +277,40 @@ async def test_many_watchers_cost_the_database_what_one_does(
     assert len([each for each in threading.enumerate() if each.name.startswith("hub-")]) <= 3
     for each in watches:
         await each.__aexit__()
+
+
+async def test_a_crowd_that_comes_back_costs_the_database_a_few_reads(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """What one of them has read is in the ring for the others, up to the ring's size."""
+    head = await written(execution, RING_BYTES - SLICE_BYTES)
+    reads = Reads(monkeypatch)
+    watches = [hub.follow(execution.pk, after=1) for _ in range(200)]
+    for each in watches:
+        await each.__aenter__()
+    seen = await asyncio.gather(*(drained(each, head) for each in watches))
+    assert all([each.seq for each in frames] == list(range(2, head + 1)) for frames in seen)
+    # Those who read while the ring was filled.
+    assert reads.made["read_newest"] == 1
+    assert reads.made["read_page"] < module._REPLAY_READS
+    for each in watches:
+        await each.__aexit__()
+
+
+async def test_what_was_read_for_one_stays_within_the_ring(hub: Hub, execution: Execution) -> None:
+    """A page goes in front of the ring only where it ends at it, and only as much of it as fits."""
+    tail = Tail(execution.pk)
+    frames = [Frame(seq, "log", "x" * 1024) for seq in range(1, 2 * RING_BYTES // 1024)]
+    tail.begin(Head(400, closed=False))
+    tail.precede(frames[300:390])
+    assert not tail.ring
+    tail.precede(frames[350:400])
+    tail.extend(frames[400:420])
+    tail.precede(frames[300:340])
+    assert [each.seq for each in tail.ring] == list(range(351, 421))
+    tail.precede(frames[:350])
+    assert [each.seq for each in tail.ring] == list(range(421 - RING_BYTES // 1024, 421))
+    assert tail.ring_bytes == RING_BYTES
 
 
 async def test_one_poll_asks_for_all_streams(

@@ -13,7 +13,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from executions import sealing
+from executions import events, sealing, segments
 from executions.choices import EventKind, Status
 from executions.events import Draft, append, head_of, read_page
 from executions.lifecycle import Ending, finish
@@ -201,6 +201,28 @@ def test_readers_see_no_hole_at_any_step(
     seal(execution.pk)
     seal(execution.pk)
     assert set(seen) == set(STEPS)
+
+
+def test_an_event_that_moves_between_a_readers_two_looks_is_met(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked the segments first and the rows second would find it in neither."""
+    say(execution, 20)
+    before = everything(execution)
+    sealed: list[int] = []
+
+    def moving(look: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*arguments: Any, **named: Any) -> Any:
+            found = look(*arguments, **named)
+            sealed.append(seal(execution.pk))
+            return found
+
+        return looked
+
+    monkeypatch.setattr(events, "read_rows", moving(events.read_rows))
+    monkeypatch.setattr(segments, "read", moving(segments.read))
+    assert everything(execution) == before
+    assert sealed[0] == len(before)
 
 
 _KILLED = """

@@ -210,6 +210,24 @@ def test_a_client_that_says_too_much_is_cut_off(
     assert "Exception" not in server.log
 
 
+def test_a_crowd_is_let_in_a_few_at_a_time() -> None:
+    """However many wait at the port, and however often that was so: the others come between."""
+
+    class Port:
+        numberAccepts = 100
+        let_in = 0
+
+        def doRead(self) -> None:
+            self.let_in += self.numberAccepts
+            self.numberAccepts += 20  # as twisted's, which lets in more and more at once
+
+    port = Port()
+    BackpressureServer(application, host="127.0.0.1", port=0).listen_success(port)
+    for _turn in range(10):
+        port.doRead()
+    assert port.let_in <= 100
+
+
 async def test_the_last_piece_of_an_answer_may_come_when_its_client_has_gone() -> None:
     class Gone:
         def unregisterProducer(self) -> None:
