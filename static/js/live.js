@@ -1,11 +1,12 @@
 /* Live: the page of one execution. Promises that everything shown is the fold of the event stream: status,
  * reason, progress, steps, log, files and result change together, once a frame, and are the same
- * whether the run is watched, joined late or long over. */
+ * whether the run is watched, joined late or long over. The page of a shared one is read in pages, for
+ * whoever has its link opens no socket; it shows no files. */
 
 import { LogPanel } from "./logpanel.js";
 import { connection } from "./socket.js";
 import { StepTree } from "./steps.js";
-import { ExecutionStream, State } from "./stream.js";
+import { ExecutionStream, State, pagesOnly } from "./stream.js";
 import { language, say } from "./strings.js";
 import { formatBytes, formatDuration, formatRunning } from "./times.js";
 
@@ -86,7 +87,7 @@ function onStatus({ at, data }) {
     document.querySelector("[data-note='cancel_requested']")?.remove();
     finished = Date.parse(at);
     steps.stop(finished);
-    part("artifacts-empty").textContent = say("artifacts.none");
+    if (urls.artifacts) part("artifacts-empty").textContent = say("artifacts.none");
     part("progress").hidden = true;
   }
   // Replayed history must not make the badge go back.
@@ -118,6 +119,7 @@ function onProgress({ data }) {
 }
 
 function onArtifact({ data }) {
+  if (!urls.artifacts) return;
   const list = part("artifacts");
   const url = `${urls.artifacts}${encodeURIComponent(data.id)}/download/`;
   const item = document.createElement("li");
@@ -219,7 +221,7 @@ function forget() {
   finished = null;
   log.clear();
   steps.reset();
-  part("artifacts").replaceChildren();
+  part("artifacts")?.replaceChildren();
   part("result").hidden = true;
 }
 
@@ -236,9 +238,12 @@ function showTransport(state) {
   }
 }
 
+const subscribe = (after, on) =>
+  connection().subscribe({ topic: "execution", execution: live.dataset.uid, after }, on);
+
 const stream = new ExecutionStream(
   {
-    connect: (after, on) => connection().subscribe({ topic: "execution", execution: live.dataset.uid, after }, on),
+    ...(urls.ws ? { connect: subscribe } : { connect: pagesOnly, pollAfter: 1 }),
     eventsUrl: new URL(urls.events, location.href).href,
   },
   {

@@ -1,0 +1,3 @@
+from tests.pages.conftest import browser, strict
+
+__all__ = ["browser", "strict"]
