@@ -1,7 +1,6 @@
 """Every page of enterprises, spaces and people is drawn, in both languages, for whoever may see it."""
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
 from accounts.actors import Actor
