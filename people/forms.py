@@ -106,7 +106,6 @@ class TransferForm(ConfirmForm):
 
     user = forms.CharField(
         max_length=150,
-        label=gettext_lazy("New first person"),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     field_order = ["user", "confirm"]
