@@ -1,6 +1,6 @@
 """The lists of enterprises and spaces, their overviews, making them, and working in them."""
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django import forms
 from django.contrib import messages
@@ -28,6 +28,7 @@ from spaces.limits import most_spaces, type_of
 from spaces.models import Space, SpaceRole
 from spaces.working import work_everywhere, work_in
 
+Q = TypeVar("Q", bound=QuerySet[Any])
 #: Databases refuse to look for much more.
 _LONGEST_SEARCH = 100
 
@@ -40,7 +41,7 @@ def listed(found: Page[Any]) -> dict[str, Any]:
     return {"page": found.items, "next_url": found.next_url, "prev_url": found.prev_url}
 
 
-def _named(found: QuerySet[Any], wanted: str) -> QuerySet[Any]:
+def _named(found: Q, wanted: str) -> Q:
     return found.filter(name__icontains=wanted) if wanted else found
 
 
