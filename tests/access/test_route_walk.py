@@ -25,8 +25,8 @@ from tests.access.routes import ADMIN, ROUTES, is_model_admin, patterns, statuse
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
-#: The forms of what everybody may do who may see the place.
-EVERYBODYS = ("spaces/new/", "enterprises/new/", "/visit/")
+#: The forms of what everybody may do for themselves, also in an expired enterprise.
+EVERYBODYS = ("spaces/new/", "enterprises/new/", "/visit/", "/off/")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
