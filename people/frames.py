@@ -28,6 +28,10 @@ _PAGES = (
 )
 
 
+#: One may be allowed to change these and nothing else of an enterprise.
+_PICTURES = frozenset({"enterprise.set_logo", "enterprise.set_avatar"})
+
+
 @dataclass(frozen=True)
 class Frame:
     """A place as `actor` sees it. `allowed` and `of_house` are the deeds in it, and in the enterprise of a space."""
@@ -97,7 +101,8 @@ class Frame:
 
     @property
     def can_edit(self) -> bool:
-        return bool(self._ruling("edit") or self.allowed & self._pictures)
+        pictures = not self.is_space and bool(self.allowed & _PICTURES)
+        return self._ruling("edit") or pictures
 
     @property
     def can_delete(self) -> bool:
@@ -122,12 +127,14 @@ class Frame:
         return self.is_space and self.enterprise is not None and "member.add" in self.allowed
 
     @property
-    def has_settings(self) -> bool:
-        return self.can_edit or self.can_delete or self.can_transfer
+    def can_apply(self) -> bool:
+        """Whether a space that the actor is not in is one to ask for; operators are in without asking."""
+        outside = self.role is None and not self.actor.is_operator
+        return self.is_space and outside and "apply.create" in self.of_house
 
     @property
-    def _pictures(self) -> frozenset[str]:
-        return frozenset() if self.is_space else frozenset(_OF_PICTURES)
+    def has_settings(self) -> bool:
+        return self.can_edit or self.can_delete or self.can_transfer
 
     def _ruling(self, deed: str) -> bool:
         """A personal space is its owner's to rule, an enterprise's is the enterprise's."""
@@ -155,9 +162,6 @@ class Frame:
             % {"name": self.place.name, "permission": permission},
             details={"permission": permission},
         )
-
-
-_OF_PICTURES = ("enterprise.set_logo", "enterprise.set_avatar")
 
 
 def frame_of(request: HttpRequest, kind: str, pk: int) -> Frame:

@@ -17,7 +17,7 @@ from enterprises.models import EnterpriseUser
 from joining import services
 from joining.batch import invite_all
 from joining.models import Invite, InviteRole, InviteStatus, key_in
-from joining.pace import require_pace
+from joining.pace import TooOften, require_pace
 from joining.search import Found, search_users
 from joining.tables import as_csv, read_accounts
 from people.answers import attempt, fill_in, page
@@ -46,7 +46,7 @@ def invite(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     frame.refuse_unless("invite.create" in frame.allowed or frame.can_add, "invite.create")
     given = request.POST if request.method == "POST" else request.GET
     wanted = given.get("q", "").strip()
-    failure = ""
+    failure: Refused | None = None
     if request.method == "POST":
         try:
             messages.success(request, _brought(frame, request))
@@ -54,14 +54,14 @@ def invite(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
         except Refused as error:
             if error.code == NotFound.code:
                 raise
-            failure = str(error)
+            failure = error
     candidates: list[Candidate] = []
     if wanted:
         try:
             require_pace(request)
             candidates = _candidates(frame, search_users(frame.place, wanted, by=frame.actor))
         except Refused as error:
-            failure = failure or str(error)
+            failure = failure or error
     context = {
         "frame": frame,
         "q": wanted,
@@ -71,8 +71,13 @@ def invite(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
         "role": given.get("role", ""),
         "table": TableForm(frame.given_roles),
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if failure else HTTPStatus.OK
-    return render(request, "people/invite.html", context, status=status)
+    return render(request, "people/invite.html", context, status=_status(failure))
+
+
+def _status(failure: Refused | None) -> int:
+    if failure is None:
+        return HTTPStatus.OK
+    return failure.status if isinstance(failure, TooOften) else HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def _adds(request: HttpRequest) -> bool:
@@ -112,11 +117,13 @@ def _candidates(frame: Frame, found: list[Found]) -> list[Candidate]:
     ]
 
 
-@page("POST")
+@page("GET", "POST")
 def invite_table(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     """Invite everybody of a table, and show row by row what came of it."""
     frame = frame_of(request, kind, pk)
     frame.require("invite.create")
+    if request.method != "POST":
+        return redirect(frame.urls["invite"])  # who chooses another language there comes back here
     form = TableForm(frame.given_roles, request.POST, request.FILES)
     outcomes: list[Any] = []
 
@@ -129,7 +136,7 @@ def invite_table(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
 
     context: dict[str, Any] = {"frame": frame, "table": form, "roles": frame.given_roles}
     if not (form.is_valid() and fill_in(form, send)):
-        context |= {"q": "", "candidates": [], "failure": "", "role": ""}
+        context |= {"q": "", "candidates": [], "failure": None, "role": ""}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return render(request, "people/invite.html", context, status=status)
     rows = [[str(each.row.number), each.row.account, each.code, each.message] for each in outcomes]

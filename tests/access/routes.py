@@ -66,7 +66,7 @@ ROUTES: dict[str, dict[str, str]] = {
             "members/<str:member>/role": {"POST": PAGE_DEED},
             "members/<str:member>/remove": {"GET": PAGE_REFUSED, "POST": PAGE_DEED},
             "invite": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
-            "invite/table": {"POST": PAGE_REFUSED},
+            "invite/table": {"GET": DEED_REFUSED, "POST": PAGE_REFUSED},
             "invites": {"GET": PAGE_REFUSED},
             "settings": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
             "transfer": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},

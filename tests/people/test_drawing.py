@@ -1,5 +1,7 @@
 """Every page of enterprises, spaces and people is drawn, in both languages, for whoever may see it."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -10,6 +12,7 @@ from joining import services as joining
 from joining.models import InviteRole
 from robots.models import Robot
 from sharing import services as sharing
+from sharing.models import Share
 from spaces.models import Space
 from tests.factories import make_enterprise, make_space
 from tests.pages.conftest import Browser
@@ -60,3 +63,35 @@ def test_every_page_is_drawn(strict: None, busy: Space, browser: Browser, langua
         client.cookies["django_language"] = language
         for path in everywhere(busy) if who == "alice" else map(reverse, ("people:invitations",)):
             assert f'<html lang="{language}"' in drawn(client, path)
+
+
+HOSTILE = "<script>alert(1)</script>\"'&"
+
+
+def test_what_people_wrote_is_text(strict: None, busy: Space, browser: Browser) -> None:
+    enterprise = busy.enterprise
+    assert enterprise is not None
+    for place in (busy, enterprise):
+        place.name = HOSTILE
+        place.avatar_url = '/"><script>alert(2)</script>'
+        place.save()
+    busy.description = HOSTILE
+    busy.save()
+    busy.members.update(nickname=HOSTILE)
+    for path in [*everywhere(busy), f"{reverse('people:spaces')}?q=%3Cscript%3Ealert(1)"]:
+        page = drawn(browser("alice"), path)
+        assert "<script>alert" not in page, path
+    for path in map(reverse, ("people:invitations", "people:applications-mine")):
+        assert "<script>alert" not in drawn(browser("dora"), path)
+        assert "<script>alert" not in drawn(browser("bob"), path)
+
+
+def test_they_hold_no_inline_script_and_a_strict_policy(busy: Space, browser: Browser) -> None:
+    shared = [reverse("sharing:shared", args=[each.share_key]) for each in Share.objects.all()]
+    for path in [*everywhere(busy), *shared]:
+        response = browser("alice").get(path)
+        page = response.content.decode()
+        for tag in re.findall(r"<script[^>]*>", page):
+            assert "src=" in tag or 'type="application/json"' in tag, (path, tag)
+        assert re.findall(r"<[^>]+\son\w+=|<[^>]+\sstyle=", page) == [], path
+        assert "unsafe" not in response.headers["Content-Security-Policy"]

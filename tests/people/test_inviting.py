@@ -51,7 +51,7 @@ def test_looking_for_people_has_a_pace(acme: Acme, monkeypatch: pytest.MonkeyPat
     assert client.get(f"/api/v1{acme.inside('users/')}?q=dora").status_code == 200
     refused = client.get(path)
     page = refused.content.decode()
-    assert refused.status_code == 422
+    assert refused.status_code == 429
     assert "You have looked for people too often." in page
     assert 'value="dora"' in page
     assert refused.context["candidates"] == []
