@@ -21,6 +21,7 @@ from executions.choices import Status
 from executions.models import Execution
 from people.answers import attempt, back, fill_in, page, status_of
 from people.frames import link_to
+from people.lists import listed
 from robots.forms import form_fields
 from robots.models import Robot
 from robots.passwords import masked
@@ -73,9 +74,7 @@ def _share(request: HttpRequest, what: Robot | Execution) -> HttpResponse:
         "what": what,
         "robot": what if isinstance(what, Robot) else what.robot,
         "is_robot": isinstance(what, Robot),
-        "page": cut.items,
-        "next_url": cut.next_url,
-        "prev_url": cut.prev_url,
+        **listed(cut),
     }
     return render(request, "sharing/share.html", context, status=status_of(form))
 
@@ -95,8 +94,7 @@ def shares(request: HttpRequest) -> HttpResponse:
     for each in cut.items:
         shown: Any = _described(each)
         shown.what = (robots if each.share_type == ShareType.ROBOT else runs).get(each.base_id)
-    context = {"page": cut.items, "next_url": cut.next_url, "prev_url": cut.prev_url}
-    return render(request, "sharing/shares.html", context)
+    return render(request, "sharing/shares.html", listed(cut))
 
 
 def _named(shares: list[Share], kind: ShareType, actor: Actor) -> dict[int, Any]:

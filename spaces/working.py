@@ -5,6 +5,7 @@ from typing import Any, cast
 from django.http import Http404, HttpRequest
 
 from accounts.actors import actor_of
+from accounts.pagination import key_of
 from spaces import services
 from spaces.access import spaces_allowing
 from spaces.models import Space
@@ -48,14 +49,19 @@ def work_everywhere(request: HttpRequest) -> None:
 
 def focus_of(request: HttpRequest) -> Space | None:
     """The space whose things a list shows: the one of `?space=`, else the one worked in. `?space=` alone is all."""
-    wanted = request.GET.get("space")
-    if wanted is None:
+    if "space" not in request.GET:
         return working_space(request)
+    return space_asked(request, "space.view")
+
+
+def space_asked(request: HttpRequest, permission: str) -> Space | None:
+    """The space of `?space=`; 404 for one in which the reader may not do `permission`, as for an absent one."""
+    wanted = request.GET.get("space", "")
     if wanted == "":
         return None
-    visible = spaces_allowing(actor_of(request), "space.view").select_related("enterprise")
-    known = wanted.isascii() and wanted.isdigit() and len(wanted) < 19
-    space = visible.filter(pk=int(wanted)).first() if known else None
+    key = key_of(wanted)
+    allowing = spaces_allowing(actor_of(request), permission).select_related("enterprise")
+    space = None if key is None else allowing.filter(pk=key).first()
     if space is None:
         raise Http404
     return space

@@ -8,14 +8,13 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import actor_of
 from accounts.pagination import page_of
-from accounts.refusals import NotFound
 from joining import services
 from joining.models import Application, ApplicationStatus
 from people.answers import attempt, back, page
 from people.frames import SPACE, frame_of
-from people.pages.places import listed
+from people.lists import listed
 from spaces.access import spaces_allowing
-from spaces.models import Space
+from spaces.working import space_asked
 
 
 def _to_decide(request: HttpRequest) -> Any:
@@ -29,7 +28,7 @@ def _to_decide(request: HttpRequest) -> Any:
 def inbox(request: HttpRequest) -> HttpResponse:
     """Those that wait for a decision of the reader's, of all their spaces or of one; `?all=1` the decided ones too."""
     found = _to_decide(request)
-    space = _space_asked(request)
+    space = space_asked(request, "apply.list")
     if space is not None:
         found = found.filter(space=space)
     everything = bool(request.GET.get("all"))
@@ -51,19 +50,6 @@ def inbox(request: HttpRequest) -> HttpResponse:
             setattr(each, f"can_{deed}", pending and each.space_id in spaces)
     context = {**listed(cut), "space": space, "everything": everything}
     return render(request, "people/applications.html", context)
-
-
-def _space_asked(request: HttpRequest) -> Space | None:
-    """That of `?space=`; one of which the reader may list no applications is as absent."""
-    wanted = request.GET.get("space", "")
-    if wanted == "":
-        return None
-    known = wanted.isascii() and wanted.isdigit() and len(wanted) < 19
-    spaces = spaces_allowing(actor_of(request), "apply.list").select_related("enterprise")
-    found = spaces.filter(pk=int(wanted)).first() if known else None
-    if found is None:
-        raise NotFound(_("Not found."))
-    return found
 
 
 @page("GET")

@@ -14,7 +14,7 @@ from enterprises.models import EnterpriseRole
 from joining import services
 from joining.models import Invite, InviteStatus, InviteType, key_in
 from people.answers import attempt, page
-from people.pages.places import listed
+from people.lists import listed
 from spaces.models import Space, SpaceRole
 
 

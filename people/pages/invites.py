@@ -23,7 +23,7 @@ from joining.tables import as_csv, read_accounts
 from people.answers import attempt, fill_in, page
 from people.forms import TableForm
 from people.frames import Frame, frame_of, link_to
-from people.pages.places import listed
+from people.lists import listed
 from spaces.models import Space, SpaceRole
 
 _INVITED = "invited"

@@ -13,7 +13,7 @@ from enterprises import services as enterprise_services
 from enterprises.models import Enterprise, EnterpriseRole
 from people.answers import attempt, back, page
 from people.frames import FIRST, Frame, frame_of
-from people.pages.places import listed, searched
+from people.lists import listed, searched
 from spaces import services
 from spaces.models import SpaceRole
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
 from accounts.actors import actor_of
-from accounts.pagination import Page, page_of
+from accounts.pagination import page_of
 from enterprises import services as enterprise_services
 from enterprises.access import enterprises_allowing
 from enterprises.api import shown_to as enterprises_shown_to
@@ -21,6 +21,7 @@ from joining.seats import seats_of
 from people.answers import attempt, back, fill_in, page, status_of
 from people.forms import NewEnterpriseForm, NewSpaceForm
 from people.frames import SPACE, Frame, frame_of
+from people.lists import listed, searched
 from spaces import services
 from spaces.access import spaces_allowing
 from spaces.api import shown_to
@@ -29,16 +30,6 @@ from spaces.models import Space, SpaceRole
 from spaces.working import work_everywhere, work_in
 
 Q = TypeVar("Q", bound=QuerySet[Any])
-#: Databases refuse to look for much more.
-_LONGEST_SEARCH = 100
-
-
-def searched(request: HttpRequest) -> str:
-    return request.GET.get("q", "").strip()[:_LONGEST_SEARCH]
-
-
-def listed(found: Page[Any]) -> dict[str, Any]:
-    return {"page": found.items, "next_url": found.next_url, "prev_url": found.prev_url}
 
 
 def _named(found: Q, wanted: str) -> Q:
