@@ -24,6 +24,7 @@ from people.frames import link_to
 from people.lists import listed
 from robots.forms import form_fields
 from robots.models import Robot
+from robots.parameters import with_defaults
 from robots.passwords import masked
 from sharing import services
 from sharing.models import Share, ShareType
@@ -135,7 +136,8 @@ def shared(request: HttpRequest, key: str) -> HttpResponseBase:
     if isinstance(what, Robot):
         version = what.enabled_version
         schema = version.parameters if version else {}
-        context: dict[str, Any] = {"robot": what, "fields": form_fields(schema, {}, {}, {}, {})}
+        defaults = masked(schema, with_defaults(schema or None, {}))
+        context: dict[str, Any] = {"robot": what, "fields": form_fields(schema, defaults)}
         return unkept(render(request, "sharing/shared_robot.html", {"share": share, **context}))
     context = {
         "share": share,

@@ -21,6 +21,11 @@ SCHEMA = {
     "properties": {
         "city": {"type": "string", "title": "City", "default": "Bern"},
         "secret": {"type": "string", "format": "password", "default": "hunter1"},
+        "account": {
+            "type": "object",
+            "properties": {"pin": {"type": "string", "format": "password"}},
+            "default": {"pin": "hunter3"},
+        },
     },
 }
 
