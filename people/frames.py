@@ -23,7 +23,7 @@ SPACE, ENTERPRISE = "space", "enterprise"
 #: The number of the one role that is handed over and never given: officer, owner.
 FIRST = 1
 _PAGES = (
-    *("visit", "members", "invite", "invite-table", "invites", "settings"),
+    *("members", "invite", "invite-table", "invites", "settings"),
     *("transfer", "leave", "delete"),
 )
 

@@ -11,7 +11,6 @@ from people.pages import applications, invitations, invites, members, places, se
 app_name = "people"
 
 _PLACE: dict[str, Callable[..., Any]] = {
-    "visit": places.visit,
     "members": members.members,
     "members/<str:member>/role": members.change_role,
     "members/<str:member>/remove": members.remove,
@@ -39,6 +38,7 @@ urlpatterns = [
     path("spaces/new/", places.new_space, name="space-new"),
     path("spaces/deleted/", places.deleted_spaces, name="spaces-deleted"),
     path("spaces/all/", places.everywhere, name="everywhere"),
+    path("spaces/<int:pk>/visit/", places.visit, name="space-visit"),
     path("spaces/<int:pk>/restore/", places.restore_space, name="space-restore"),
     path("spaces/<int:pk>/apply/", applications.apply, name="apply"),
     *_place(SPACE),

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.actors import actor_of
@@ -23,7 +24,7 @@ from people.forms import NewEnterpriseForm, NewSpaceForm
 from people.frames import SPACE, Frame, frame_of
 from people.lists import listed, searched
 from spaces import services
-from spaces.access import spaces_allowing
+from spaces.access import known_spaces, spaces_allowing
 from spaces.api import shown_to
 from spaces.limits import most_spaces, type_of
 from spaces.models import Space, SpaceRole
@@ -196,17 +197,14 @@ def enterprise_spaces(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @page("POST")
-def visit(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
-    """Work in it from now on."""
-    frame = frame_of(request, kind, pk)
-    place = frame.place
-    if isinstance(place, Enterprise):
-        enterprise_services.visit_enterprise(place, by=frame.actor)
-    else:
-        work_in(request, place)
-        if frame.role is None:
-            messages.warning(request, _("Only its members work in a space."))
-    return back(request, frame.urls["overview"])
+def visit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Work in a space from now on."""
+    actor = actor_of(request)
+    space = get_object_or_404(known_spaces(actor).select_related("enterprise"), pk=pk)
+    work_in(request, space)
+    if not space.members.filter(user=actor.user).exists():
+        messages.warning(request, _("Only its members work in a space."))
+    return back(request, reverse("people:space", args=[pk]))
 
 
 @page("POST")

@@ -49,6 +49,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "spaces/deleted/": {"GET": PAGE},
     "spaces/all/": {"POST": REDIRECT},
     "spaces/<int:pk>/": {"GET": OBJECT_PAGE},
+    "spaces/<int:pk>/visit/": {"POST": PAGE_DEED},
     "spaces/<int:pk>/restore/": {"POST": NOT_MINE},
     "spaces/<int:pk>/apply/": {"POST": PAGE_DEED},
     "enterprises/": {"GET": PAGE},
@@ -61,7 +62,6 @@ ROUTES: dict[str, dict[str, str]] = {
         f"{kind}s/<int:pk>/{page}/": methods
         for kind in ("space", "enterprise")
         for page, methods in {
-            "visit": {"POST": PAGE_DEED},
             "members": {"GET": PAGE_REFUSED},
             "members/<str:member>/role": {"POST": PAGE_DEED},
             "members/<str:member>/remove": {"GET": PAGE_REFUSED, "POST": PAGE_DEED},
