@@ -92,7 +92,7 @@ class NewestFirst(CursorPagination):
     def decode_cursor(self, request: Request) -> Any:
         """The cursor, or NotFound where its position is no primary key."""
         cursor: Any = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and _key(cursor.position) is None:
+        if cursor is not None and cursor.position is not None and key_of(cursor.position) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
@@ -108,7 +108,7 @@ class Page(Generic[M]):
 
 def page_of(listed: QuerySet[M] | Listing[M], query: QueryDict, *, size: int = 50) -> Page[M]:
     """The page that `?before=` or `?after=` (primary keys) asks for: no count, no offset."""
-    before, after = _key(query.get("before", "")), _key(query.get("after", ""))
+    before, after = key_of(query.get("before", "")), key_of(query.get("after", ""))
     cut = _cut(listed, before=before, after=after, size=size)
     return Page(
         cut.items,
@@ -117,7 +117,8 @@ def page_of(listed: QuerySet[M] | Listing[M], query: QueryDict, *, size: int = 5
     )
 
 
-def _key(text: str) -> int | None:
+def key_of(text: str) -> int | None:
+    """The primary key that somebody has written into an address; None for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 

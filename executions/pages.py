@@ -31,12 +31,19 @@ from robots.manifest import Manifest
 from robots.models import Robot, RobotVersion
 from robots.parameters import with_defaults
 from robots.passwords import MASK, hidden_names, masked
-from spaces.access import may, spaces_allowing
+from spaces.access import deeds_in, may, spaces_allowing
+from spaces.models import Space
+from spaces.working import focus_of
 
 _RECENT = 10
 #: Databases refuse to look for much more.
 _LONGEST_SEARCH = 100
 _COUNTED = 1000
+
+
+def _within(space: Space | None) -> dict[str, Any]:
+    """The condition of being in that space; none is any."""
+    return {} if space is None else {"space": space}
 
 
 def _shown(actor: Actor, **robot: Any) -> History:
@@ -48,16 +55,18 @@ def _shown(actor: Actor, **robot: Any) -> History:
 @login_required
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """What runs now, what ended lately, and the robots to run."""
+    """What runs now, what ended lately, and the robots to run, in the space that the user works in."""
     actor = actor_of(request)
-    shown = _shown(actor)
+    space = focus_of(request)
+    shown = _shown(actor, **_within(space))
     counts, over = _counts(shown)
     context = {
         "running": shown.but(statuses=ALIVE).newest(20),
         "recent": shown.but(statuses=TERMINAL).newest(_RECENT),
-        "robots": _runnable(actor, Robot.objects.visible_to(actor))
+        "robots": _runnable(actor, Robot.objects.visible_to(actor).filter(**_within(space)))
         .select_related("space")
         .order_by("-updated_at")[:8],
+        "focus": space,
         "counts": counts,
         "over": over,
         # Asked by the empty page alone.
@@ -89,8 +98,9 @@ def _runnable(actor: Actor, found: QuerySet[Robot]) -> QuerySet[Robot]:
 def robots(request: HttpRequest) -> HttpResponse:
     """The robots that the user sees, newest first, with each one's last run."""
     actor = actor_of(request)
+    space = focus_of(request)
     wanted = request.GET.get("q", "").strip()[:_LONGEST_SEARCH]
-    found = _runnable(actor, Robot.objects.visible_to(actor))
+    found = _runnable(actor, Robot.objects.visible_to(actor).filter(**_within(space)))
     found = found.select_related("space", "enabled_version")
     if wanted:
         found = found.filter(name__icontains=wanted)
@@ -103,6 +113,7 @@ def robots(request: HttpRequest) -> HttpResponse:
         "next_url": page.next_url,
         "prev_url": page.prev_url,
         "q": wanted,
+        "focus": space,
         "can_publish": spaces_allowing(actor, "robot.publish").exists(),
     }
     return render(request, "robots/list.html", context)
@@ -114,6 +125,7 @@ def robot(request: HttpRequest, uid: UUID) -> HttpResponse:
     """One robot: its versions and its recent runs."""
     actor = actor_of(request)
     found = _robot(actor, uid)
+    deeds = deeds_in(actor, found.space)
     versions = list(found.versions.select_related("created_by")[:50])
     for version in versions:
         version.enabled = version.pk == found.enabled_version_id  # type: ignore[attr-defined]
@@ -122,8 +134,10 @@ def robot(request: HttpRequest, uid: UUID) -> HttpResponse:
         "versions": versions,
         "recent": _shown(actor, pk=found.pk).newest(_RECENT),
         "changes": list(Entry.objects.about(found).filter(outcome=Outcome.DONE)[:_RECENT]),
-        "can_publish": may(actor, "robot.publish", space=found.space),
-        "can_run": may(actor, "execution.run", space=found.space),
+        "can_publish": "robot.publish" in deeds,
+        "can_run": "execution.run" in deeds,
+        "can_share": "share.create" in deeds,
+        "can_prioritise": not found.is_terminal and "execution.set_priority" in deeds,
     }
     return render(request, "robots/detail.html", context)
 
@@ -273,6 +287,9 @@ def executions(request: HttpRequest) -> HttpResponse:
     status, robot_uid = request.GET.get("status", ""), request.GET.get("robot", "")
     wanted = request.GET.get("q", "").strip()[:_LONGEST_SEARCH]
     robot: dict[str, Any] = {}
+    # The runs of one robot are in one space, whichever the user works in.
+    space = None if robot_uid and "space" not in request.GET else focus_of(request)
+    robot |= _within(space)
     if robot_uid:
         robot |= {"uid": robot_uid} if _is_uuid(robot_uid) else {"pk": None}
     if wanted:
@@ -291,6 +308,7 @@ def executions(request: HttpRequest) -> HttpResponse:
         if _is_uuid(robot_uid)
         else None,
         "q": wanted,
+        "focus": space,
     }
     return render(request, "executions/list.html", context)
 
@@ -306,19 +324,16 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
     )
     found = get_object_or_404(visible, uid=uid)
     own = found.requested_by_id == actor.user.pk
-    can_cancel = may(actor, "execution.cancel_any", space=found.space) or (
-        own and may(actor, "execution.cancel_own", space=found.space)
-    )
+    deeds = deeds_in(actor, found.space)
     context = {
         "execution": found,
         "params": _pretty(masked(found.version.parameters, found.params)),
         # It outlives the events, of which the page is otherwise made.
         "result": "" if found.result is None else _pretty(found.result),
-        "can_cancel": can_cancel,
-        "can_rerun": may(actor, "execution.run", space=found.space),
-        "can_prioritise": not found.is_terminal
-        and may(actor, "execution.set_priority", space=found.space),
         "retry_of": getattr(found, "retry", None),
+        "can_cancel": "execution.cancel_any" in deeds or (own and "execution.cancel_own" in deeds),
+        "can_rerun": "execution.run" in deeds,
+        "can_share": "share.create" in deeds,
         "statuses": Status.choices,
         "urls": {
             "ws": f"/ws/executions/{found.uid}/",

@@ -122,6 +122,9 @@ class Invite(Stamped):
         db_table = "agent_invite_record"
         verbose_name = _("invite")
         verbose_name_plural = _("invites")
+        indexes = [
+            models.Index(fields=["invitee", "status", "expire_time"], name="invite_open_of_user")
+        ]
 
     def __str__(self) -> str:
         return str(self.invitee)

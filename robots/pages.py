@@ -18,6 +18,7 @@ from robots import services
 from robots.models import Robot
 from spaces.access import spaces_allowing
 from spaces.models import Space
+from spaces.working import working_space
 
 
 class NewRobotForm(forms.Form):
@@ -45,7 +46,11 @@ def new(request: HttpRequest) -> HttpResponse:
     """Create a robot from a package. A refused package leaves no robot behind."""
     actor = actor_of(request)
     sent = request.method == "POST"
-    form = NewRobotForm(request.POST if sent else None, request.FILES if sent else None)
+    form = NewRobotForm(
+        request.POST if sent else None,
+        request.FILES if sent else None,
+        initial={"space": working_space(request)},
+    )
     chooser = cast("forms.ModelChoiceField[Space]", form.fields["space"])
     chooser.queryset = spaces_allowing(actor, "robot.publish").select_related("enterprise")
     if sent and form.is_valid():

@@ -37,6 +37,8 @@ urlpatterns = [
     path("executions/", pages.executions, name="executions"),
     path("executions/<uuid:uid>/", pages.execution, name="execution"),
     path("executions/<uuid:uid>/rerun/", pages.rerun, name="execution-rerun-form"),
+    path("", include("people.urls")),
+    path("", include("sharing.page_urls")),
     path("login/", limited(SignIn.as_view()), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("i18n/", include("django.conf.urls.i18n")),

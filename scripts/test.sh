@@ -66,4 +66,4 @@ echo "== tests on MariaDB"
 start_mariadb
 RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest -q -n "$workers" --dist loadfile \
   tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
-  tests/access/test_list_prices.py tests/api/test_lists.py tests/commands/test_runner.py
+  tests/access/test_list_prices.py tests/people/test_deeds.py tests/api/test_lists.py tests/commands/test_runner.py

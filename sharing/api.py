@@ -21,6 +21,7 @@ from executions.models import Execution
 from robots.models import Robot
 from sharing import services
 from sharing.models import Share, ShareType
+from sharing.unkept import unkept
 
 
 class ShareSerializer(serializers.ModelSerializer[Share]):
@@ -149,7 +150,7 @@ class Shared(GenericViewSet[Share]):
             body["robot"] = SharedRobotSerializer(what).data
         else:
             body["execution"] = SharedExecutionSerializer(what).data
-        return _unkept(Response(body))
+        return unkept(Response(body))
 
     @extend_schema(
         parameters=[
@@ -163,11 +164,4 @@ class Shared(GenericViewSet[Share]):
         found, what = services.shared(key)
         if found.share_type != ShareType.EXECUTION:
             raise NotFound(_("Not found."))
-        return _unkept(event_page(what.pk, request))
-
-
-def _unkept(answer: HttpResponseBase) -> HttpResponseBase:
-    """Nothing of it outlives the share in a cache, or in the index of a search engine."""
-    answer["Cache-Control"] = "no-store"
-    answer["X-Robots-Tag"] = "noindex"
-    return answer
+        return unkept(event_page(what.pk, request))

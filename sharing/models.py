@@ -66,3 +66,7 @@ class Share(Stamped):
 
     def __str__(self) -> str:
         return str(self.sharer)
+
+    @property
+    def expired(self) -> bool:
+        return self.expire_time is not None and self.expire_time <= timezone.now()

@@ -1,5 +1,6 @@
 /* App: what runs on every page. Each part below promises its own behaviour. */
 
+import { startConfirm } from "./confirm.js";
 import { startExamples } from "./examples.js";
 import { startForms } from "./forms.js";
 import { startRefresh } from "./refresh.js";
@@ -7,5 +8,6 @@ import { startTimes } from "./times.js";
 
 startTimes();
 startForms();
+startConfirm();
 startExamples();
 startRefresh();

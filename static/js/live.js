@@ -1,11 +1,12 @@
 /* Live: the page of one execution. Promises that everything shown is the fold of the event stream: status,
  * reason, progress, steps, log, files and result change together, once a frame, and are the same
- * whether the run is watched, joined late or long over. */
+ * whether the run is watched, joined late or long over. The page of a shared one is read in pages, for
+ * whoever has its link opens no socket; it shows no files. */
 
 import { LogPanel } from "./logpanel.js";
 import { connection } from "./socket.js";
 import { StepTree } from "./steps.js";
-import { ExecutionStream, State } from "./stream.js";
+import { ExecutionStream, State, pagesOnly } from "./stream.js";
 import { language, say } from "./strings.js";
 import { formatBytes, formatDuration, formatRunning } from "./times.js";
 import { Waiting } from "./waiting.js";
@@ -26,12 +27,15 @@ const icons = document.querySelector("#status use").getAttribute("href").split("
 const log = new LogPanel({ onDropped: () => note("dropped", say("dropped")) });
 const steps = new StepTree(part("steps"), { icons, onJump: (line) => log.jump(line) });
 
-const waiting = new Waiting({
-  urls,
-  box: part("wait"),
-  button: part("run-next"),
-  onFailure: () => note("run-next", say("wait.next-failed")),
-});
+/** Who reads by a link is told nothing of the queue. */
+const waiting = urls.queue
+  ? new Waiting({
+      urls,
+      box: part("wait"),
+      button: part("run-next"),
+      onFailure: () => note("run-next", say("wait.next-failed")),
+    })
+  : { waits: false };
 
 const icon = document.querySelector("link[rel='icon']").href;
 const percents = new Intl.NumberFormat(language, { style: "percent" });
@@ -98,7 +102,7 @@ function onStatus({ at, data }) {
     document.querySelector("[data-note='cancel_requested']")?.remove();
     finished = Date.parse(at);
     steps.stop(finished);
-    part("artifacts-empty").textContent = say("artifacts.none");
+    if (urls.artifacts) part("artifacts-empty").textContent = say("artifacts.none");
     part("progress").hidden = true;
   }
   // Replayed history must not make the badge go back.
@@ -107,7 +111,7 @@ function onStatus({ at, data }) {
   shown = data.status;
   showStatus();
   showReason(data);
-  if (data.retried_as) showSuccessor(data.retried_as);
+  if (data.retried_as && urls.page) showSuccessor(data.retried_as);
   if (shown === "RUNNING" && part("progress").hidden) onProgress({ data: {} });
 }
 
@@ -138,6 +142,7 @@ function onProgress({ data }) {
 }
 
 function onArtifact({ data }) {
+  if (!urls.artifacts) return;
   const list = part("artifacts");
   const url = `${urls.artifacts}${encodeURIComponent(data.id)}/download/`;
   const item = document.createElement("li");
@@ -239,7 +244,7 @@ function forget() {
   finished = null;
   log.clear();
   steps.reset();
-  part("artifacts").replaceChildren();
+  part("artifacts")?.replaceChildren();
   part("result").hidden = true;
 }
 
@@ -258,9 +263,12 @@ function showTransport(state) {
   }
 }
 
+const subscribe = (after, on) =>
+  connection().subscribe({ topic: "execution", execution: live.dataset.uid, after }, on);
+
 const stream = new ExecutionStream(
   {
-    connect: (after, on) => connection().subscribe({ topic: "execution", execution: live.dataset.uid, after }, on),
+    ...(urls.ws ? { connect: subscribe } : { connect: pagesOnly, pollAfter: 1 }),
     eventsUrl: new URL(urls.events, location.href).href,
   },
   {

@@ -23,6 +23,7 @@ export const State = Object.freeze({
   SIGNED_OUT: "signed-out",
 });
 
+const LOST = 1006;
 const FINAL = new Set([State.ENDED, State.REFUSED, State.SIGNED_OUT]);
 
 const DEFAULTS = {
@@ -41,6 +42,12 @@ class Refusal extends Error {
     super(state);
     this.state = state;
   }
+}
+
+/** The `connect` of a stream that is read in pages alone: nothing ever opens. */
+export function pagesOnly(after, { onClose }) {
+  Promise.resolve().then(() => onClose(LOST));
+  return { close() {} };
 }
 
 export class ExecutionStream {

@@ -10,6 +10,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 PAGE =          "302  200  200  200  302  302  302  302  200  200"
 OBJECT_PAGE =   "302  404  404  200  302  302  302  302  200  200"
 PAGE_DEED =     "302  404  404  302  302  302  302  302  302  302"
+PAGE_REFUSED =  "302  404  404  403  302  302  302  302  200  200"
+DEED_REFUSED =  "302  404  404  403  302  302  302  302  302  302"
+NOT_MINE =      "302  404  404  404  302  302  302  302  404  404"
 RUN_FORM =      "302  404  404  422  302  302  302  302  302  302"
 API =           "401  200  200  200  200  401  401  401  200  200"
 API_OBJECT =    "401  404  404  200  200  401  401  401  200  200"
@@ -40,6 +43,64 @@ ROUTES: dict[str, dict[str, str]] = {
     "executions/": {"GET": PAGE},
     "executions/<uuid:uid>/": {"GET": OBJECT_PAGE},
     "executions/<uuid:uid>/rerun/": {"GET": OBJECT_PAGE, "POST": RUN_FORM},
+    "spaces/": {"GET": PAGE},
+    # The stranger has his one personal space already.
+    "spaces/new/": {"GET": PAGE, "POST": "302  422  302  302  302  302  302  302  302  302"},
+    "spaces/deleted/": {"GET": PAGE},
+    "spaces/all/": {"POST": REDIRECT},
+    "spaces/<int:pk>/": {"GET": OBJECT_PAGE},
+    "spaces/<int:pk>/visit/": {"POST": PAGE_DEED},
+    "spaces/<int:pk>/restore/": {"POST": NOT_MINE},
+    "spaces/<int:pk>/apply/": {"POST": PAGE_DEED},
+    "enterprises/": {"GET": PAGE},
+    "enterprises/new/": {"GET": PAGE, "POST": REDIRECT},
+    "enterprises/deleted/": {"GET": PAGE},
+    "enterprises/<int:pk>/": {"GET": OBJECT_PAGE},
+    "enterprises/<int:pk>/restore/": {"POST": NOT_MINE},
+    "enterprises/<int:pk>/spaces/": {"GET": OBJECT_PAGE},
+    **{
+        f"{kind}s/<int:pk>/{page}/": methods
+        for kind in ("space", "enterprise")
+        for page, methods in {
+            "members": {"GET": PAGE_REFUSED},
+            "members/<str:member>/role": {"POST": PAGE_DEED},
+            "members/<str:member>/remove": {"GET": PAGE_REFUSED, "POST": PAGE_DEED},
+            "invite": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+            "invite/table": {"GET": DEED_REFUSED, "POST": PAGE_REFUSED},
+            "invites": {"GET": PAGE_REFUSED},
+            "settings": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+            "transfer": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+            # The first of a place cannot leave, and an operator is no member.
+            "leave": {
+                "GET": "302  404  404  403  302  302  302  302  403  403",
+                "POST": "302  404  404  422  302  302  302  302  422  422",
+            },
+            "delete": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+        }.items()
+    },
+    # An invite is for the invitee alone, who is none of these; it is taken back where it was sent from.
+    "invites/": {"GET": PAGE},
+    "invites/<str:token>/": {"GET": NOT_MINE},
+    "invites/<str:token>/accept/": {"POST": NOT_MINE},
+    "invites/<str:token>/refuse/": {"POST": NOT_MINE},
+    "invites/<str:token>/withdraw/": {"POST": PAGE_DEED},
+    "applications/": {"GET": PAGE},
+    "applications/mine/": {"GET": PAGE},
+    # What nobody may list any more, nobody decides.
+    "applications/<int:application>/approve/": {
+        "POST": "302  404  404  404  302  302  302  302  302  302"
+    },
+    "applications/<int:application>/reject/": {
+        "POST": "302  404  404  404  302  302  302  302  302  302"
+    },
+    "robots/<uuid:uid>/share/": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+    "executions/<uuid:uid>/share/": {"GET": PAGE_REFUSED, "POST": DEED_REFUSED},
+    "shares/": {"GET": PAGE},
+    "shares/<str:key>/off/": {"POST": PAGE_DEED},
+    # On again by the sharer alone, who must still be allowed to share.
+    "shares/<str:key>/on/": {"POST": "302  404  404  302  302  302  302  302  302  404"},
+    # Who has the key reads it, whoever they are; that of an expired enterprise shows nothing.
+    "s/<str:key>/": {"GET": BY_KEY},
     "login/": {
         "GET": "200  302  302  302  200  200  200  200  302  302",
         "POST": "200  302  302  302  200  200  200  200  302  302",

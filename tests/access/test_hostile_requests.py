@@ -37,6 +37,13 @@ def queries(things: Things) -> Iterator[tuple[str, str, str]]:
     yield "owner", reverse("executions"), "q before after status robot"
     yield "owner", reverse("execution-rerun-form", args=[execution]), "version"
     yield "owner", reverse("login"), "next"
+    for kind, place in (("space", things.space), ("enterprise", things.enterprise)):
+        for name in ("members", "invites", "invite", "transfer"):
+            path = reverse(f"people:{kind}-{name}", args=[place.pk])
+            yield "owner", path, "q before after role status user"
+    for name in ("spaces", "enterprises", "space-new", "applications", "invitations"):
+        yield "owner", reverse(f"people:{name}"), "q before after space all enterprise"
+    yield "owner", reverse("sharing:shares"), "before after"
     yield "owner", reverse("execution-list"), f"{page} space robot status requested_after mine"
     yield "owner", reverse("api-robot-list"), f"{page} space name name__icontains"
     yield "owner", reverse("api-robot-versions", args=[robot]), page
@@ -122,6 +129,10 @@ def test_no_body_breaks_a_door(house: House, program: Client) -> None:
     doors = [reverse("execution-list"), reverse("api-robot-versions", args=[robot])]
     doors += [reverse("execution-stream", args=[execution]), "/rpa/v1/exec", "/api/nowhere"]
     pages = [reverse("robot-run", args=[robot]), reverse("robot-new"), reverse("login")]
+    for name in ("invite", "invite-table", "settings", "transfer", "delete", "member-role"):
+        member = [house.things.member.uid] if name == "member-role" else []
+        pages.append(reverse(f"people:space-{name}", args=[house.things.space.pk, *member]))
+    pages += [reverse("people:space-new"), reverse("sharing:robot-share", args=[robot])]
     knocks = [(program, door) for door in doors] + [
         (house.clients["owner"], page) for page in pages
     ]

@@ -21,13 +21,28 @@ pytestmark = pytest.mark.django_db
 #: As many as the longest page shows, and the one that tells whether there are more.
 LONGEST_IN = 201
 
-#: How many queries a list costs the operator: the session and its user, then the list.
+#: How many queries a list costs the operator: the session and its user, on pages the header, then the list.
 PAGES = {
-    "": 12,
-    "robots/": 7,
+    "": 14,
+    "robots/": 9,
     "robots/<uuid:uid>/": 11,
-    "executions/": 6,
+    "executions/": 8,
     "executions/<uuid:uid>/": 5,
+    "spaces/": 5,
+    "spaces/deleted/": 5,
+    "enterprises/": 5,
+    "enterprises/deleted/": 5,
+    "enterprises/<int:pk>/spaces/": 8,
+    "spaces/<int:pk>/members/": 7,
+    "enterprises/<int:pk>/members/": 7,
+    "spaces/<int:pk>/invites/": 7,
+    "enterprises/<int:pk>/invites/": 7,
+    "invites/": 5,
+    "applications/": 7,
+    "applications/mine/": 5,
+    "shares/": 5,
+    "robots/<uuid:uid>/share/": 7,
+    "executions/<uuid:uid>/share/": 7,
     "api/v1/enterprises/": 3,
     "api/v1/enterprises/<int:pk>/invites/": 5,
     "api/v1/spaces/": 3,
@@ -101,8 +116,9 @@ def fill(things: Things, rows: int) -> None:
         )
 
 
-#: What was asked for is a number: of members, of spaces.
+#: What was asked for is a number, of members and of spaces, which a limit bounds.
 NUMBERS = ("/limits/", "/counts/")
+NUMBERS += ("spaces/<int:pk>/", "enterprises/<int:pk>/", "<int:pk>/settings/")
 
 
 @pytest.mark.parametrize("actor", ["owner", "operator"])

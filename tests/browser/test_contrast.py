@@ -19,6 +19,7 @@ OTHERS = [
     ("accent", "accent-soft"),
     ("text", "failed-soft"),
     ("failed", "surface"),
+    ("completed", "surface"),
     ("text", "raised"),
 ]
 

@@ -25,6 +25,7 @@ OURS = (
     "enterprises",
     "spaces",
     "joining",
+    "people",
     "robots",
     "executions",
     "sharing",

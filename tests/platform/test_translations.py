@@ -25,13 +25,15 @@ from executions.events import Source, read_page
 from executions.lifecycle import Ending
 from executions.models import Artifact, Execution, Runner, SpaceRetention
 from joining import services as joining
-from joining.models import Application, InviteRole
+from joining.models import Application, Invite, InviteRole
 from robots.models import Robot
 from scripts.messages import ADMIN, ADMIN_JS, OURS, Collection, parsed
 from sharing import services as sharing
+from sharing.models import Share
 from spaces.models import Space
 from tests.factories import make_execution, make_robot, make_user
 from tests.interop.wire import answer_of, post
+from tests.people.test_drawing import everywhere
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 PLACEHOLDER = re.compile(r"%[sd]|%\(\w+\)[a-z]|\{\w*\}|<[^>]+>")
@@ -194,6 +196,12 @@ def pages(robot: Robot) -> Iterator[str]:
     yield from (reverse(name) for name in ("home", "robots", "robot-new", "executions"))
     yield from (reverse(name, args=[robot.uid]) for name in ("robot", "robot-run"))
     yield from (f"{reverse(name)}?q=nothing" for name in ("robots", "executions"))
+    yield from everywhere(robot.space)
+    yield f"{reverse('people:space-invite', args=[robot.space_id])}?q=charlie"
+    yield f"{reverse('people:applications')}?all=1"
+    yield reverse("sharing:robot-share", args=[robot.uid])
+    for share in Share.objects.all():
+        yield reverse("sharing:shared", args=[share.share_key])
     for execution in Execution.objects.all():
         yield reverse("execution", args=[execution.uid])
         yield reverse("execution-rerun-form", args=[execution.uid])
@@ -234,6 +242,8 @@ def untranslated(client: Client, paths: Iterator[str]) -> dict[str, str]:
 def test_every_page_is_chinese(lived_in: Robot, reader: Browsing) -> None:
     assert untranslated(reader("alice"), pages(lived_in)) == {}
     assert untranslated(reader("charlie"), pages(lived_in)) == {}  # sees nothing of it
+    invited = [reverse("people:invitation", args=[each.token]) for each in Invite.objects.all()]
+    assert untranslated(reader("dora"), iter([reverse("people:invitations"), *invited])) == {}
     assert untranslated(Client(), iter([reverse("login"), "/nowhere/"])) == {}
 
 
