@@ -137,7 +137,6 @@ def robot(request: HttpRequest, uid: UUID) -> HttpResponse:
         "can_publish": "robot.publish" in deeds,
         "can_run": "execution.run" in deeds,
         "can_share": "share.create" in deeds,
-        "can_prioritise": not found.is_terminal and "execution.set_priority" in deeds,
     }
     return render(request, "robots/detail.html", context)
 
@@ -334,6 +333,7 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
         "can_cancel": "execution.cancel_any" in deeds or (own and "execution.cancel_own" in deeds),
         "can_rerun": "execution.run" in deeds,
         "can_share": "share.create" in deeds,
+        "can_prioritise": not found.is_terminal and "execution.set_priority" in deeds,
         "statuses": Status.choices,
         "urls": {
             "ws": f"/ws/executions/{found.uid}/",
