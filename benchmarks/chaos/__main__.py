@@ -48,7 +48,7 @@ class Chaos:
         runs = await self._request("counter", keys[:first])
         seen: dict[str, list[dict[str, Any]]] = {uid: [] for uid in runs[: self._options.watched]}
         watching = [asyncio.create_task(self._client.watch(uid, seen[uid])) for uid in seen]
-        await self._until_running(runs)
+        await self._until_begun(runs)
         doing = asyncio.create_task(deed(self._house)) if deed else None
         # While it is done, more is requested.
         runs += await self._request("counter", keys[first:])
@@ -82,10 +82,10 @@ class Chaos:
             self.faults.append("Two requests with keys of their own got one run.")
         return runs
 
-    async def _until_running(self, runs: list[str]) -> None:
+    async def _until_begun(self, runs: list[str]) -> None:
         async with asyncio.timeout(_WIDTH_SECONDS):
             while not any(
-                [(await self._client.run(uid))["status"] == "RUNNING" for uid in runs[:8]]
+                [(await self._client.run(uid))["status"] != "PENDING" for uid in runs[:8]]
             ):
                 await asyncio.sleep(_LOOK_SECONDS)
 
