@@ -36,7 +36,7 @@ def queries(things: Things) -> Iterator[tuple[str, str, str]]:
     yield "owner", reverse("robots"), "q before after"
     yield "owner", reverse("executions"), "q before after status robot"
     yield "owner", reverse("execution-rerun-form", args=[execution]), "version"
-    yield "owner", reverse("login"), "next"
+    yield "owner", reverse("account_login"), "next"
     yield "owner", reverse("execution-list"), f"{page} space robot status requested_after mine"
     yield "owner", reverse("api-robot-list"), f"{page} space name name__icontains"
     yield "owner", reverse("api-robot-versions", args=[robot]), page
@@ -121,7 +121,7 @@ def test_no_body_breaks_a_door(house: House, program: Client) -> None:
     robot, execution = house.things.robot.uid, house.things.execution.uid
     doors = [reverse("execution-list"), reverse("api-robot-versions", args=[robot])]
     doors += [reverse("execution-stream", args=[execution]), "/rpa/v1/exec", "/api/nowhere"]
-    pages = [reverse("robot-run", args=[robot]), reverse("robot-new"), reverse("login")]
+    pages = [reverse("robot-run", args=[robot]), reverse("robot-new"), reverse("account_login")]
     knocks = [(program, door) for door in doors] + [
         (house.clients["owner"], page) for page in pages
     ]

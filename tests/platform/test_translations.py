@@ -234,7 +234,7 @@ def untranslated(client: Client, paths: Iterator[str]) -> dict[str, str]:
 def test_every_page_is_chinese(lived_in: Robot, reader: Browsing) -> None:
     assert untranslated(reader("alice"), pages(lived_in)) == {}
     assert untranslated(reader("charlie"), pages(lived_in)) == {}  # sees nothing of it
-    assert untranslated(Client(), iter([reverse("login"), "/nowhere/"])) == {}
+    assert untranslated(Client(), iter([reverse("account_login"), "/nowhere/"])) == {}
 
 
 @pytest.mark.django_db
