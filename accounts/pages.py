@@ -78,8 +78,11 @@ class ChangePassword(PasswordChangeView):
     def form_valid(self, form: Any) -> HttpResponse:
         user = user_of(self.request)
         ended = sessions.others(self.request, user)
+        before = self.request.session.session_key
         response: HttpResponse = super().form_valid(form)
         sessions.end(user, ended, by=user)
+        # This one goes on under another key.
+        UserSession.objects.filter(session_key=before).delete()
         return response
 
 

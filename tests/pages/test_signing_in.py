@@ -1,15 +1,19 @@
 """The door of the pages: in, out, and the language inside."""
 
 import re
+import threading
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
+from accounts import attempts
+from accounts.attempts import Limit, TooManyAttempts
 from accounts.models import User
 from tests.pages.conftest import Browser
 
@@ -197,3 +201,78 @@ def test_the_way_never_leads_in_a_circle(
     response = browser("alice").get(f"/login/?{urlencode({'next': way})}", follow=True)
     assert response.status_code == 200
     assert response.request["PATH_INFO"] == "/"
+
+
+@LIMITED
+def test_an_account_tried_from_everywhere_keeps_its_owner_in(people: dict[str, User]) -> None:
+    known = Client()
+    tried("alice", PASSWORD, "10.5.0.1", client=known)
+    known.post(reverse("account_logout"))
+    for number in range(100):
+        assert tried("alice", "wrong", f"10.6.{number}.1").status_code == 200
+    assert tried("alice", PASSWORD, "10.7.0.1").status_code == 429  # from a stranger's browser
+    assert tried("bob", PASSWORD, "10.7.0.1").status_code == 302
+    assert tried("alice", PASSWORD, "10.7.0.2", client=known).status_code == 302
+    known.post(reverse("account_logout"))
+    for _attempt in range(10):  # and a stolen mark is worth no more
+        assert tried("alice", "wrong", "10.7.0.3", client=known).status_code == 200
+    assert tried("alice", PASSWORD, "10.7.0.3", client=known).status_code == 429
+
+
+@LIMITED
+def test_a_mark_is_for_one_account_and_not_made_up(people: dict[str, User]) -> None:
+    bobs = Client()
+    tried("bob", PASSWORD, "10.5.0.1", client=bobs)
+    bobs.post(reverse("account_logout"))
+    for number in range(100):
+        tried("alice", "wrong", f"10.6.{number}.1")
+    assert tried("alice", PASSWORD, client=bobs).status_code == 429
+    for forged in ("x", "x" * 2000, "e30:1:x"):
+        bobs.cookies["known_device"] = forged
+        assert tried("alice", PASSWORD, client=bobs).status_code == 429
+
+
+@LIMITED
+def test_one_address_tries_no_end_of_accounts(people: dict[str, User]) -> None:
+    for number in range(100):
+        assert tried(f"user{number}", "wrong").status_code == 200
+    assert tried("alice", PASSWORD).status_code == 429
+    assert tried("alice", PASSWORD, "10.0.0.2").status_code == 302
+
+
+@LIMITED
+def test_right_passwords_count_for_no_limit(people: dict[str, User]) -> None:
+    for _time in range(120):
+        assert tried("alice", PASSWORD).status_code == 302
+
+
+@LIMITED
+def test_a_network_of_ipv6_is_one_address(people: dict[str, User]) -> None:
+    for number in range(10):
+        tried("alice", "wrong", f"2001:db8:1:2::{number}")
+    assert tried("alice", PASSWORD, "2001:db8:1:2:ffff::1").status_code == 429
+    assert tried("alice", PASSWORD, "2001:db8:1:3::1").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_racing_attempts_are_bounded_too(permissions: None) -> None:
+    limit = Limit("racing", "somebody", 5)
+    taken: list[bool] = []
+    start = threading.Barrier(8)
+
+    def race() -> None:
+        start.wait()
+        try:
+            attempts.take(limit)
+            taken.append(True)
+        except TooManyAttempts:
+            taken.append(False)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(taken) == [False] * 3 + [True] * 5
