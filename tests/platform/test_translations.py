@@ -197,12 +197,14 @@ def pages(robot: Robot) -> Iterator[str]:
     for execution in Execution.objects.all():
         yield reverse("execution", args=[execution.uid])
         yield reverse("execution-rerun-form", args=[execution.uid])
+    for name in ("account", "account_change_password", "mfa_index", "sessions", "keys"):
+        yield reverse(name)
+    yield reverse("account_reauthenticate")
     yield "/nowhere/"
 
 
 def admin_pages() -> Iterator[str]:
     yield reverse("admin:index")
-    yield reverse("admin:password_change")
     for model in admin.site._registry:
         options = model._meta
         start = f"admin:{options.app_label}_{options.model_name}"
