@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import devices, encryption, identities
+from accounts.actors import actor_of
 from accounts.models import User
 from accounts.refusals import Refused
 from audit.recording import deed, refused
@@ -170,8 +171,7 @@ class IdentityAdapter(DefaultSocialAccountAdapter):
             raise identities.TakenBySomebody(
                 gettext("That identity belongs to another account here.")
             )
-        found: User = request.user
-        return found
+        return actor_of(request).user
 
     def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
         return reverse("account")

@@ -87,7 +87,7 @@ class ResetPasswordForm(BaseResetPasswordForm):
 
     def clean_email(self) -> str:
         email: str = super().clean_email()
-        self.users = [each for each in self.users if each.has_usable_password()]
+        self.users: list[User] = [each for each in self.users if each.has_usable_password()]
         return email
 
 

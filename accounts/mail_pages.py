@@ -60,7 +60,9 @@ def _email(request: HttpRequest) -> HttpResponseBase:
     """Another address for oneself. Until it is proved, the one of before stays."""
     user = request.user
     if user.is_authenticated and user.email:
-        known = EmailAddress.objects.filter(Q(user=user, verified=True) | Q(email=user.email, verified=True))
+        known = EmailAddress.objects.filter(
+            Q(user=user, verified=True) | Q(email=user.email, verified=True)
+        )
         if not known.exists():
             # Operators and the identity provider have entered it: that is as good as proved.
             EmailAddress.objects.update_or_create(

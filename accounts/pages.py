@@ -213,7 +213,8 @@ def keys(request: HttpRequest) -> HttpResponse:
     form = NewKeyForm(request.POST if request.method == "POST" else None)
     secret = ""
     if request.method == "POST" and form.is_valid():
-        if ApiKey.objects.filter(user=user, revoked_at=None).count() >= MOST_KEYS:
+        usable = ApiKey.objects.filter(user=user, revoked_at=None).values_list("pk", flat=True)
+        if len(usable[:MOST_KEYS]) == MOST_KEYS:
             form.add_error(
                 None, _("You have %(most)d keys: revoke some first.") % {"most": MOST_KEYS}
             )

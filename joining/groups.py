@@ -22,8 +22,8 @@ from joining.seats import TooManyUsers, require_seat
 def apply_groups(user: User, groups: frozenset[str], **_of_signal: Any) -> None:
     """Give, change and end the user's memberships as their groups say. What cannot be done is told in the audit."""
     wanted: dict[int, list[int]] = defaultdict(list)
-    for group, enterprise_id, role in settings.RPA_OIDC_GROUPS:
-        wanted[enterprise_id] += [role] if group in groups else []
+    for group, enterprise_id, mapped in settings.RPA_OIDC_GROUPS:
+        wanted[enterprise_id] += [mapped] if group in groups else []
     for enterprise in Enterprise.objects.alive().filter(pk__in=list(wanted)):
         roles = wanted[enterprise.pk]
         role = EnterpriseRole(min(roles)) if roles else None
