@@ -1,5 +1,6 @@
 """What django-allauth asks the house: its words, its addresses, its rules about who may come in."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -51,7 +52,11 @@ class AccountAdapter(DefaultAccountAdapter):
         )
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        return address_of(request) or "0.0.0.0"  # noqa: S104 - where there is none, as in commands
+        """An address that a column takes; where there is none, as in commands, that of nobody."""
+        try:
+            return str(ip_address(address_of(request)))
+        except ValueError:
+            return "0.0.0.0"  # noqa: S104 - nothing is bound to it
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("account")

@@ -18,7 +18,7 @@ from audit.scenes import who_is
 _SEEN = "seen_at"
 _NOTED_EVERY = 5 * 60
 #: One user has no more; the oldest ones end.
-MOST = 100
+MOST = 50
 _BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
 _NAMES = {"Edg": "Edge", "OPR": "Opera"}
 _SYSTEMS = ("Windows", "Android", "iPhone", "iPad", "Mac OS", "Linux")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.signals import password_reset
+from allauth.account.signals import user_logged_in as signed_in
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import (
     authentication_failed,
@@ -11,6 +12,7 @@ from allauth.mfa.signals import (
     authenticator_reset,
 )
 from allauth.socialaccount.signals import social_account_added
+from allauth.usersessions import signals as usersessions
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 
 from accounts import identities, sessions
@@ -20,6 +22,8 @@ from audit.scenes import who_is
 
 
 def connect() -> None:
+    # It would look at each of the user's sessions at every sign-in; accounts/sessions.py keeps them.
+    signed_in.disconnect(usersessions.on_user_logged_in)
     user_logged_in.connect(_signed_in)
     user_logged_out.connect(_signed_out)
     password_reset.connect(_password_reset)

@@ -1,5 +1,7 @@
 """Every address of signing in and of one's own account. Names with a prefix are those that django-allauth asks for."""
 
+from typing import Any
+
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
@@ -7,13 +9,17 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from allauth.socialaccount import views as identity
 from django.urls import path, re_path
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import mail_pages, mfa_pages, pages, provider, sign_up
 from accounts.sign_in import PasskeySignIn, SignIn
 
-#: For pages with a form, which the library takes by PUT as well.
-_form = require_http_methods(["GET", "HEAD", "POST"])
+
+def _form(view: Any) -> Any:
+    """A page with a form: the library would take it by PUT as well, and let browsers keep its secrets."""
+    return never_cache(require_http_methods(["GET", "HEAD", "POST"])(view))
+
 
 urlpatterns = [
     path("login/", _form(SignIn.as_view()), name="account_login"),
@@ -53,7 +59,9 @@ urlpatterns = [
     path("account/mfa/", mfa.index, name="mfa_index"),
     path("account/mfa/codes/", _form(totp.activate_totp), name="mfa_activate_totp"),
     path("account/mfa/codes/remove/", _form(totp.deactivate_totp), name="mfa_deactivate_totp"),
-    path("account/mfa/recovery/", mfa_pages.view_codes, name="mfa_view_recovery_codes"),
+    path(
+        "account/mfa/recovery/", never_cache(mfa_pages.view_codes), name="mfa_view_recovery_codes"
+    ),
     path(
         "account/mfa/recovery/file/", mfa_pages.download_codes, name="mfa_download_recovery_codes"
     ),

@@ -47,7 +47,7 @@ def test_who_comes_for_the_first_time_gets_an_account(provider: RealProvider) ->
     assert (response.status_code, response["Location"]) == (302, "/robots/")
     zoe = User.objects.get(uid="8d0e7c2a-zoe")
     assert (zoe.username, zoe.email, zoe.first_name) == ("zoe", "zoe@example.org", "Zoë")
-    assert not (zoe.is_staff or zoe.is_superuser or zoe.has_usable_password())
+    assert (zoe.is_staff, zoe.is_superuser, zoe.has_usable_password()) == (False, False, False)
     assert who(client) == "zoe"
     again = Client()
     sign_in(again, provider, "8d0e7c2a-zoe")
