@@ -134,7 +134,9 @@ def test_a_wrong_value_is_named_with_its_remedy(
 def test_every_setting_that_can_be_wrong_is_in_the_list() -> None:
     """The readers that check are those of configuration.py; whoever adds a setting adds its wrong value."""
     source = (settings.BASE_DIR / "rpa_platform" / "settings.py").read_text()
-    read = set(re.findall(r'read(?:_sign_in)?\.(?!text|listed|client_id)\w+\(\s*"(RPA_\w+)"', source))
+    read = set(
+        re.findall(r'read(?:_sign_in)?\.(?!text|listed|client_id)\w+\(\s*"(RPA_\w+)"', source)
+    )
     [mark] = [
         each
         for each in test_a_wrong_value_is_named_with_its_remedy.pytestmark
