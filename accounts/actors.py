@@ -16,10 +16,13 @@ class Actor:
 
     user: User
     key: ApiKey | None = None
+    #: What a token of the identity provider is limited to; None is all that the user may do.
+    token_scopes: frozenset[str] | None = None
 
     def in_scope(self, permission: str) -> bool:
         """Whether the credential reaches as far as `permission`; what the user may do is asked elsewhere."""
-        return self.key is None or EVERYTHING in self.key.scopes or permission in self.key.scopes
+        scopes = self.key.scopes if self.key is not None else self.token_scopes
+        return scopes is None or EVERYTHING in scopes or permission in scopes
 
     def require_scope(self, deed: str) -> None:
         """For what everybody may do: only a key may be too narrow for it."""
@@ -41,5 +44,5 @@ def actor_of(request: Any) -> Actor:
     user = request.user
     if not isinstance(user, User):
         raise TypeError("An anonymous request has no actor: the door must refuse it first.")
-    key = getattr(request, "auth", None)
-    return Actor(user, key if isinstance(key, ApiKey) else None)
+    by_header = getattr(request, "auth", None)
+    return by_header if isinstance(by_header, Actor) else Actor(user)

@@ -1,5 +1,9 @@
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -14,6 +18,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts import second_factor, sessions
+from accounts.actors import actor_of
 from accounts.admin_audit import EntryAdmin as EntryAdmin
 from accounts.admin_parts import Careful
 from accounts.models import ApiKey, User
@@ -21,6 +27,9 @@ from accounts.scopes import EVERYTHING, KNOWN_SCOPES
 from audit.recording import deed
 
 admin.site.unregister(Group)
+# What django-allauth keeps is nothing to edit, and its secrets nothing to look at.
+for model in (Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
+    admin.site.unregister(model)
 
 
 @admin.register(Group)
@@ -50,6 +59,7 @@ class UserAdmin(Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     fieldsets = (*(BaseUserAdmin.fieldsets or ()), (_("Identity"), {"fields": ("uid",)}))
     filter_horizontal = ()
     autocomplete_fields = ["groups"]
+    actions = ["end_sessions", "remove_factors"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
         rights = ["is_staff", "is_superuser", "groups", "user_permissions"]
@@ -60,6 +70,28 @@ class UserAdmin(Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    @admin.action(description=_("End all sessions of the selected users"), permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        ended = 0
+        for user in queryset:
+            if self.has_change_permission(request, user):
+                ended += sessions.end_all(user, by=actor_of(request).user)
+        self.message_user(request, _("Sessions ended: %(count)d.") % {"count": ended})
+
+    @admin.action(
+        description=_("Remove the second factors of the selected users"), permissions=["change"]
+    )
+    def remove_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """For who has lost theirs and the recovery codes: their password alone lets them in again."""
+        count = 0
+        for user in queryset:
+            if self.has_change_permission(request, user) and second_factor.remove(user):
+                sessions.end_all(user, by=actor_of(request).user)
+                count += 1
+        self.message_user(
+            request, _("Users without a second factor now: %(count)d.") % {"count": count}
+        )
 
     @display(description=_("Role"))
     def shown_role(self, user: User) -> str:

@@ -1,4 +1,7 @@
-"""How a request proves who sent it: an API key in `Authorization: Bearer`, or a signed-in session."""
+"""How a request proves who sent it: a credential in `Authorization: Bearer`, or a signed-in session.
+
+The credential is an API key or a token of the identity provider. Every door asks `actor_of_header`.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -14,6 +17,8 @@ from rest_framework.request import Request
 
 from accounts.actors import Actor
 from accounts.models import ApiKey, User
+from accounts.second_factor import is_lacking
+from accounts.tokens import actor_of_token
 from audit.scenes import identified
 
 
@@ -25,26 +30,36 @@ def bearer_token(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def key_of(header: str) -> ApiKey | None:
-    """The usable API key that an Authorization header carries, its use noted, or None."""
-    key = ApiKey.objects.find(bearer_token(header))
+def actor_of_header(header: str) -> Actor | None:
+    """The actor whose usable credential an Authorization header carries, its use noted, or None.
+
+    Unavailable where the identity provider is needed to tell and does not answer. Touches the database.
+    """
+    token = bearer_token(header)
+    key = ApiKey.objects.find(token)
     if key is not None:
         key.note_use()
         identified(key.user, key)
-    return key
+        return Actor(key.user, key)
+    actor = actor_of_token(token)
+    if actor is not None:
+        identified(actor.user, None)
+    return actor
 
 
-class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer KEY`. A wrong key is refused, never passed on to the session."""
+class BearerAuthentication(BaseAuthentication):
+    """`Authorization: Bearer CREDENTIAL`. A wrong one is refused, never passed on to the session."""
 
-    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
         header = request.headers.get("Authorization", "")
         if not header:
             return None
-        key = key_of(header)
-        if key is None:
-            raise exceptions.AuthenticationFailed(_("This API key is unknown, expired or revoked."))
-        return key.user, key
+        actor = actor_of_header(header)
+        if actor is None:
+            raise exceptions.AuthenticationFailed(
+                _("This API key or token is unknown, expired or revoked.")
+            )
+        return actor.user, actor
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -57,12 +72,13 @@ class SignedInAuthentication(SessionAuthentication):
         return 'Bearer realm="api"'
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.ApiKeyAuthentication"
-    name = "apiKey"
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "accounts.authentication.BearerAuthentication"
+    name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "An API key."}
+        description = "An API key, or a token of the configured OpenID Connect provider."
+        return {"type": "http", "scheme": "bearer", "description": description}
 
 
 class SignedInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -74,19 +90,18 @@ class SignedInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 def identify(request: HttpRequest) -> Actor | None:
-    """The actor of a plain Django request: by API key, else by session; None for a stranger.
+    """The actor of a plain Django request: by its header, else by session; None for a stranger.
 
-    A wrong key is a stranger, whatever the session says. Touches the database.
+    A wrong credential is a stranger, whatever the session says. Touches the database.
     """
     header = request.headers.get("Authorization", "")
     if header:
-        key = key_of(header)
-        return Actor(key.user, key) if key else None
+        return actor_of_header(header)
     if not request.user.is_authenticated:
         return None
     # Asked anew: a long-lived reader asks again, and what the request has cached may be out of date.
     user = User.objects.filter(pk=request.user.pk, is_active=True).first()
-    return Actor(user) if user else None
+    return None if user is None or is_lacking(user) else Actor(user)
 
 
 def actor_of_session(session_key: str | None) -> Actor | None:
@@ -99,4 +114,4 @@ def actor_of_session(session_key: str | None) -> Actor | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return Actor(user) if isinstance(user, User) else None
+    return Actor(user) if isinstance(user, User) and not is_lacking(user) else None

@@ -140,3 +140,18 @@ class ApiKey(Audited):
 
 def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Attempts(models.Model):
+    """How often something was tried in one stretch of time, told by the digest of what and by whom."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+    ends_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("attempts")
+        verbose_name_plural = _("attempts")
+
+    def __str__(self) -> str:
+        return f"{self.key[:8]}… {self.count}"

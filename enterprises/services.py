@@ -138,7 +138,7 @@ def remove_member(enterprise: Enterprise, uid: str, *, by: Actor) -> None:
     require_in_enterprise(by, "member.remove", enterprise=enterprise)
     member = _member(enterprise, uid)
     _require_above(by, member)
-    _end(member, enterprise)
+    end_membership(member, enterprise)
 
 
 @audited("enterprise.leave")
@@ -149,7 +149,7 @@ def leave_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
     member = _member(enterprise, by.user.uid)
     if member.role == EnterpriseRole.OFFICER:
         raise _last_officer()
-    _end(member, enterprise)
+    end_membership(member, enterprise)
 
 
 @audited("enterprise.transfer")
@@ -213,7 +213,8 @@ def officer_of(enterprise: Enterprise) -> User | None:
     return officer.user if officer else None
 
 
-def _end(member: EnterpriseUser, enterprise: Enterprise) -> None:
+def end_membership(member: EnterpriseUser, enterprise: Enterprise) -> None:
+    """Of who is not the officer, in an enterprise that is locked. Their spaces go to the officer."""
     heir = officer_of(enterprise)
     user = member.user
     member.delete()

@@ -3,7 +3,7 @@
 from typing import Any
 
 _RUN = "/api/v1/executions/{uid}"
-_SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}, {"session": []}]
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _PROBLEM = {
     "type": "object",
     "description": "A refusal (RFC 9457). `code` is stable and what programs should look at.",

@@ -13,8 +13,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from accounts.actors import Actor
-from accounts.authentication import actor_of_session, key_of
-from accounts.refusals import Invalid
+from accounts.authentication import actor_of_header, actor_of_session
+from accounts.refusals import Invalid, Unavailable
 from executions.arrivals import arrivals
 from executions.live import Cursor, End, follow
 from executions.models import Execution
@@ -61,8 +61,7 @@ class _Socket(AsyncWebsocketConsumer):
         """Who has opened it, asked anew: a key may be revoked, and a session ends at sign-out."""
         header = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if header:
-            key = key_of(header)
-            return Actor(key.user, key) if key else None
+            return actor_of_header(header)
         return actor_of_session(self.scope["cookies"].get(settings.SESSION_COOKIE_NAME))
 
 
@@ -70,8 +69,8 @@ class ExecutionConsumer(_Socket):
     """Sends one execution's events from `?after=` on, until its end or the client's.
 
     Closes with 4401 for strangers and where a session has ended, 4404 for what is absent or not to be
-    seen, 4400 for a bad cursor, 1000 after the `end` frame, 1011 where the database failed. What the
-    client sends is ignored.
+    seen, 4400 for a bad cursor, 1000 after the `end` frame, 1011 where the database failed, or the provider
+    whose token it is. What the client sends is ignored.
     """
 
     async def connect(self) -> None:
@@ -119,7 +118,10 @@ class ExecutionConsumer(_Socket):
             return await sync_to_async(self._find)()
 
     def _find(self) -> tuple[int | None, int]:
-        actor = self._identify()
+        try:
+            actor = self._identify()
+        except Unavailable:  # the identity provider, whose token it is
+            return None, BROKEN
         if actor is None:
             return None, NOT_SIGNED_IN
         uid: UUID = self.scope["url_route"]["kwargs"]["uid"]
@@ -142,7 +144,12 @@ class MultiplexConsumer(_Socket):
 
     async def connect(self) -> None:
         await self.accept()
-        if await self._actor() is None:
+        try:
+            actor = await self._actor()
+        except Unavailable:
+            await self.close(BROKEN)
+            return
+        if actor is None:
             await self.close(NOT_SIGNED_IN)
             return
         self.multiplex = Multiplex(actor=self._actor, send=self._say)

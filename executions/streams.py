@@ -189,7 +189,10 @@ def _actor(request: HttpRequest) -> Actor | None:
 
 @sync_to_async
 def _open(request: HttpRequest, uid: UUID) -> tuple[int, Head] | HttpResponse:
-    actor = _actor(request)
+    try:
+        actor = _actor(request)
+    except Unavailable as error:
+        return refused(error)
     if actor is None:
         return answer(401, _("Sign in, or send an API key."), code="not_authenticated")
     execution = Execution.objects.visible_to(actor).filter(uid=uid).only("pk").first()

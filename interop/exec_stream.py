@@ -27,7 +27,7 @@ from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.actors import Actor
-from accounts.authentication import key_of
+from accounts.authentication import actor_of_header
 from accounts.models import User
 from accounts.refusals import Invalid, Refused
 from audit.middleware import scene_of
@@ -267,10 +267,9 @@ def _joined_or_created(
 
 
 def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Execution:
-    key = key_of(authorization)
-    if key is None:
+    actor = actor_of_header(authorization)
+    if actor is None:
         raise _Unseen("The API key is unknown, expired or revoked.")
-    actor = Actor(key.user, key)
     robot = _robot(wanted.project_id, actor)
     if (wanted.exec_position or _ANYWHERE) != _ANYWHERE:
         raise CreateError(f"There is no executor named {wanted.exec_position}.")

@@ -10,8 +10,11 @@ class JoiningConfig(AppConfig):
 
     def ready(self) -> None:
         # Only now: what they import needs the models.
+        from accounts.identities import groups_told
         from enterprises.services import member_gone
+        from joining.groups import apply_groups
         from joining.services import OWN_DEEDS, close_what_waits_for
 
         KNOWN_SCOPES.update(OWN_DEEDS)
         member_gone.connect(close_what_waits_for)
+        groups_told.connect(apply_groups)

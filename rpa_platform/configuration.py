@@ -32,13 +32,14 @@ def text(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
-def _listed(name: str, default: list[str]) -> list[str]:
+def listed(name: str, default: list[str]) -> list[str]:
+    """The items between commas, without blanks around them."""
     return [item.strip() for item in text(name, ",".join(default)).split(",") if item.strip()]
 
 
 def hosts(name: str, default: list[str]) -> list[str]:
     """Host names without port, as Django compares them."""
-    found = _listed(name, default)
+    found = listed(name, default)
     for host in found:
         if _HOST.fullmatch(host) is None:
             raise ImproperlyConfigured(
@@ -48,7 +49,7 @@ def hosts(name: str, default: list[str]) -> list[str]:
 
 
 def origins(name: str, default: list[str]) -> list[str]:
-    found = _listed(name, default)
+    found = listed(name, default)
     for each in found:
         _check_origin(name, each)
     return found
@@ -102,7 +103,7 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 def names(name: str, default: list[str]) -> list[str]:
     """What pools and labels are called, as robots ask for them."""
-    found = _listed(name, default)
+    found = listed(name, default)
     for each in found:
         if _NAME.fullmatch(each) is None:
             raise ImproperlyConfigured(
@@ -183,12 +184,12 @@ def database(folder: Path) -> dict[str, Any]:
     url = text("RPA_DATABASE_URL", "")
     if not url:
         return _sqlite(folder / "db.sqlite3")
-    parts = _parts("RPA_DATABASE_URL", url)
+    parts = parts_of("RPA_DATABASE_URL", url)
     if parts.scheme == "sqlite" and len(parts.path) > 2 and parts.path.startswith("//"):
         return _sqlite(Path(environ.Env.db_url_config(url)["NAME"]))
     if parts.scheme != "mysql" or not parts.path.strip("/"):
         raise ImproperlyConfigured(
-            f"RPA_DATABASE_URL={_without_password(parts)} names no database. Use "
+            f"RPA_DATABASE_URL={without_password(parts)} names no database. Use "
             "mysql://user:password@host:3306/name (MariaDB 10.11 or MySQL 8.4), "
             "sqlite:////folder/file, or leave it empty for SQLite in the data folder."
         )
@@ -217,11 +218,11 @@ def storage(folder: Path, public_url: str) -> dict[str, Any]:
             "BACKEND": "resources.storage.Folder",
             "OPTIONS": {"location": folder / "storage", **modes},
         }
-    parts = _parts("RPA_STORAGE_URL", url)
+    parts = parts_of("RPA_STORAGE_URL", url)
     bucket, _slash, prefix = parts.path.strip("/").partition("/")
     if parts.scheme not in {"s3", "s3+http"} or not parts.hostname or not bucket:
         raise ImproperlyConfigured(
-            f"RPA_STORAGE_URL={_without_password(parts)} names no bucket. Use "
+            f"RPA_STORAGE_URL={without_password(parts)} names no bucket. Use "
             "s3://key:secret@host:port/bucket/prefix (s3+http:// without TLS), or leave it empty for a "
             "folder in the data folder."
         )
@@ -243,9 +244,9 @@ def storage(folder: Path, public_url: str) -> dict[str, Any]:
 def redis_url() -> str:
     """RPA_REDIS_URL (redis://host:6379/0, or rediss:// with TLS), or nothing."""
     url = text("RPA_REDIS_URL", "")
-    if url and _parts("RPA_REDIS_URL", url).scheme not in {"redis", "rediss", "unix"}:
+    if url and parts_of("RPA_REDIS_URL", url).scheme not in {"redis", "rediss", "unix"}:
         raise ImproperlyConfigured(
-            f"RPA_REDIS_URL={_without_password(urlsplit(url))} is no Redis. Use redis://host:6379/0, "
+            f"RPA_REDIS_URL={without_password(urlsplit(url))} is no Redis. Use redis://host:6379/0, "
             "rediss:// or unix://, or leave it empty where one process does everything."
         )
     return url
@@ -255,9 +256,9 @@ def broker_url(engine: str) -> str:
     """RPA_BROKER_URL (redis://host:6379/1 or amqp://user:password@host:5672/vhost), which the engine `celery` needs."""
     url = text("RPA_BROKER_URL", "")
     schemes = {"redis", "rediss", "redis+socket", "amqp", "amqps"}
-    if url and _parts("RPA_BROKER_URL", url).scheme not in schemes:
+    if url and parts_of("RPA_BROKER_URL", url).scheme not in schemes:
         raise ImproperlyConfigured(
-            f"RPA_BROKER_URL={_without_password(urlsplit(url))} is no broker. Use redis://host:6379/1 or "
+            f"RPA_BROKER_URL={without_password(urlsplit(url))} is no broker. Use redis://host:6379/1 or "
             "amqp://user:password@host:5672/vhost (rediss:// or amqps:// with TLS)."
         )
     if engine == "celery" and not url:
@@ -268,7 +269,7 @@ def broker_url(engine: str) -> str:
     return url
 
 
-def _parts(name: str, url: str) -> SplitResult:
+def parts_of(name: str, url: str) -> SplitResult:
     """The parts of an address. What is wrong with it is not repeated: it may hold a password."""
     try:
         parts = urlsplit(url)
@@ -281,7 +282,7 @@ def _parts(name: str, url: str) -> SplitResult:
     return parts
 
 
-def _without_password(parts: SplitResult) -> str:
+def without_password(parts: SplitResult) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -17,6 +18,8 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from accounts.encryption import is_readable
+from accounts.issuer import ProviderAway, issuer
 from executions.choices import Status
 from executions.models import DEFAULT_POOL, Execution, ExecutionEvent, Runner
 from executions.runner.context import RunnerContext
@@ -149,6 +152,39 @@ def _data_folder() -> Seen:
     yield Level.OK, f"{folder}, {free / 2**30:.1f} GiB free"
 
 
+def _second_factors() -> Seen:
+    kept = Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN).values_list(
+        "data", flat=True
+    )
+    secrets = [each.get("secret") or each.get("seed") or "" for each in kept.iterator()]
+    lost = sum(not is_readable(each) for each in secrets)
+    if lost:
+        remedy = (
+            "Set RPA_MFA_KEY, or the secret key, to what it was; or remove them in the admin, under Users, "
+            "so that their owners set up new ones."
+        )
+        yield Level.FAILURE, f"{lost} of {len(secrets)} were encrypted by another key.", remedy
+    else:
+        yield Level.OK, f"{len(secrets)} encrypted secrets, all by the key of today"
+
+
+def _identity_provider() -> Seen:
+    provider = issuer()
+    if provider is None:
+        yield Level.OK, "none is configured"
+        return
+    try:
+        provider.configuration()
+    except ProviderAway as error:
+        remedy = "Check RPA_OIDC_ISSUER: it must be, to the letter, what the provider calls itself."
+        yield Level.FAILURE, f"{provider.address}: {error}", remedy
+        return
+    if provider.address.startswith("http://"):
+        remedy = "Use https: whoever is on the way could be anybody."
+        yield Level.WARNING, f"{provider.address} is asked without TLS.", remedy
+    yield Level.OK, f"{provider.address} answers"
+
+
 def _sandbox() -> Seen:
     context = RunnerContext.make()
     try:
@@ -232,6 +268,8 @@ _PARTS: tuple[tuple[str, Callable[[], Seen], str], ...] = (
     ("database", _database, ""),
     ("migrations", _migrations, "database"),
     ("permissions", _permissions, "migrations"),
+    ("second factors", _second_factors, "migrations"),
+    ("identity provider", _identity_provider, ""),
     ("storage", _storage, ""),
     ("data folder", _data_folder, ""),
     ("sandbox", _sandbox, ""),

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from rpa_platform import configuration as read
+from rpa_platform import sign_in_configuration as read_sign_in
 from rpa_platform.administration import UNFOLD as UNFOLD
 
 BASE_DIR = read.BASE_DIR
@@ -34,6 +35,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_prometheus",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.usersessions",
     "audit.apps.AuditConfig",
     "accounts.apps.AccountsConfig",
     "enterprises.apps.EnterprisesConfig",
@@ -59,6 +65,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.note_session",
+    "accounts.middleware.DemandSecondFactor",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -87,9 +96,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS: dict[str, Any] = {}
 
 AUTH_USER_MODEL = "accounts.User"
-LOGIN_URL = "login"
+# MySQL lacks what keeps a user from two apps of codes at a time; both would be asked for, and do no harm.
+SILENCED_SYSTEM_CHECKS = ["models.W036"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -99,6 +111,59 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# Signing in: by django-allauth, in the house's pages. Its attempts are counted by accounts/attempts.py,
+# in the database, because the cache is each process's own.
+RPA_OPEN_SIGN_UP = read.switch("RPA_OPEN_SIGN_UP", default=False)
+RPA_REQUIRE_MFA = read.choice("RPA_REQUIRE_MFA", "none", ("none", "staff", "all"))
+RPA_MFA_KEY = read_sign_in.encryption_key("RPA_MFA_KEY")
+RPA_EMAIL_URL = read.text("RPA_EMAIL_URL", "")
+EMAIL = read_sign_in.mail("RPA_EMAIL_URL")
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = EMAIL.backend, EMAIL.host, EMAIL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL.user, EMAIL.password
+EMAIL_USE_TLS, EMAIL_USE_SSL, EMAIL_TIMEOUT = EMAIL.starttls, EMAIL.tls, 10
+DEFAULT_FROM_EMAIL = read_sign_in.sender("RPA_EMAIL_FROM", needed=bool(RPA_EMAIL_URL))
+read_sign_in.check_open_sign_up(RPA_OPEN_SIGN_UP, RPA_EMAIL_URL)
+RPA_OIDC_ISSUER = read_sign_in.issuer("RPA_OIDC_ISSUER")
+RPA_OIDC_CLIENT_ID = read_sign_in.client_id("RPA_OIDC_CLIENT_ID", needed=bool(RPA_OIDC_ISSUER))
+RPA_OIDC_CLIENT_SECRET = read.text("RPA_OIDC_CLIENT_SECRET", "")
+RPA_OIDC_NAME = read.text("RPA_OIDC_NAME", "OpenID Connect")
+RPA_OIDC_SIGN_UP = read.switch("RPA_OIDC_SIGN_UP", default=True)
+RPA_OIDC_AUDIENCES = read.listed("RPA_OIDC_AUDIENCES", [RPA_OIDC_CLIENT_ID])
+RPA_OIDC_GROUPS_CLAIM = read.text("RPA_OIDC_GROUPS_CLAIM", "groups")
+RPA_OIDC_GROUPS = read_sign_in.group_roles("RPA_OIDC_GROUPS")
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.SignInForm",
+    "reauthenticate": "accounts.forms.ReauthenticateForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
+}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*"]
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "add_webauthn": "accounts.forms.AddPasskeyForm",
+    "authenticate": "accounts.forms.CodeForm",
+    "authenticate_webauthn": "accounts.forms.PasskeyForm",
+    "login_webauthn": "accounts.forms.PasskeySignInForm",
+    "reauthenticate": "accounts.forms.ReauthenticateByCodeForm",
+    "reauthenticate_webauthn": "accounts.forms.ReauthenticateByPasskeyForm",
+    "activate_totp": "accounts.forms.ActivateCodesForm",
+}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RATE_LIMITS = False
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "RPA Platform"
+MFA_TOTP_TOLERANCE = 1
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.IdentityAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
 
 LANGUAGE_CODE = read.choice("RPA_LANGUAGE", "en", ("en", "zh-hans"))
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
@@ -132,7 +197,7 @@ SECURE_PROXY_SSL_HEADER = (
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.BearerAuthentication",
         "accounts.authentication.SignedInAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth import views as auth
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from accounts.sign_in import SignIn, limited
+from accounts.sign_in import admin_door
 from enterprises.api import EnterpriseMemberViewSet, EnterpriseViewSet
 from executions import pages, streams
 from executions.api import ExecutionViewSet
@@ -39,10 +39,10 @@ urlpatterns = [
     path("executions/<uuid:uid>/rerun/", pages.rerun, name="execution-rerun-form"),
     path("", include("people.urls")),
     path("", include("sharing.page_urls")),
-    path("login/", limited(SignIn.as_view()), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("", include("accounts.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
-    path("admin/login/", limited(admin.site.login)),
+    path("admin/login/", admin_door),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
     path(f"{_run}/stream", streams.event_stream, name="execution-stream"),
     path(f"{_run}/log/", streams.log_text, name="execution-log"),

@@ -24,6 +24,8 @@ OPEN =          "200  200  200  200  200  200  200  200  200  200"
 OPEN_BUT_KEYS = "200  200  200  200  200  401  401  200  200  200"
 BY_KEY =        "200  200  200  404  200  200  200  200  200  200"
 REDIRECT =      "302  302  302  302  302  302  302  302  302  302"
+ABSENT =        "404  404  404  404  404  404  404  404  404  404"
+MINE =          "302  404  404  404  302  302  302  302  404  404"
 STAFF =         "302  302  302  302  302  302  302  302  302  200"
 # fmt: on
 
@@ -104,9 +106,48 @@ ROUTES: dict[str, dict[str, str]] = {
     "login/": {
         "GET": "200  302  302  302  200  200  200  200  302  302",
         "POST": "200  302  302  302  200  200  200  200  302  302",
-        "PUT": "200  302  302  302  200  200  200  200  302  302",
     },
+    # Only who has given their password is asked for more.
+    "login/second-step/": {"GET": REDIRECT, "POST": REDIRECT},
+    "login/passkey/": {"GET": REDIRECT, "POST": REDIRECT},
+    # No provider is configured.
+    "login/oidc/": {"POST": ABSENT},
+    "login/oidc/callback/": {"GET": ABSENT},
+    "login/oidc/cancelled/": {"GET": OPEN},
     "logout/": {"POST": REDIRECT},
+    # Nor is e-mail, and signing up is not open.
+    "signup/": {"GET": ABSENT, "POST": ABSENT},
+    "signup/<str:token>/": {"GET": ABSENT, "POST": ABSENT},
+    "password/reset/": {"GET": ABSENT, "POST": ABSENT},
+    "password/reset/sent/": {"GET": ABSENT},
+    "password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/": {"GET": ABSENT, "POST": ABSENT},
+    "password/reset/done/": {"GET": ABSENT},
+    "account/": {"GET": PAGE, "POST": "302  302  302  302  302  302  302  302  302  302"},
+    "account/password/": {"GET": PAGE, "POST": PAGE},
+    "account/email/": {"GET": ABSENT, "POST": ABSENT},
+    "account/email/<str:key>/": {"GET": ABSENT, "POST": ABSENT},
+    "account/reauthenticate/": {"GET": PAGE, "POST": PAGE},
+    "account/reauthenticate/code/": {"GET": REDIRECT, "POST": REDIRECT},
+    "account/reauthenticate/passkey/": {"GET": REDIRECT, "POST": REDIRECT},
+    "account/mfa/": {"GET": PAGE},
+    # Each asks first whether it is still them; what is not there is absent.
+    "account/mfa/codes/": {"GET": REDIRECT, "POST": REDIRECT},
+    "account/mfa/codes/remove/": {"GET": MINE, "POST": MINE},
+    "account/mfa/recovery/": {"GET": MINE},
+    "account/mfa/recovery/file/": {"GET": MINE},
+    "account/mfa/recovery/new/": {"GET": REDIRECT, "POST": REDIRECT},
+    "account/passkeys/new/": {"GET": REDIRECT, "POST": REDIRECT},
+    "account/passkeys/<int:pk>/": {"GET": MINE, "POST": MINE},
+    "account/passkeys/<int:pk>/remove/": {"GET": MINE, "POST": MINE},
+    "account/oidc/disconnect/": {"POST": REDIRECT},
+    "account/sessions/": {"GET": PAGE},
+    "account/sessions/others/end/": {"POST": REDIRECT},
+    "account/sessions/<int:pk>/end/": {"POST": MINE},
+    "account/keys/": {
+        "GET": PAGE,
+        "POST": "302  422  422  422  302  302  302  302  422  422",
+    },
+    "account/keys/<int:pk>/revoke/": {"POST": MINE},
     "i18n/setlang/": {"GET": REDIRECT, "POST": REDIRECT},
     "api/v1/schema/": {"GET": OPEN_BUT_KEYS},
     "api/v1/docs/": {"GET": OPEN_BUT_KEYS},
@@ -230,12 +271,13 @@ ROUTES: dict[str, dict[str, str]] = {
     "rpa/v1/exec": {"POST": "422  422  422  422  200  200  200  422  422  422"},
     "admin/": {"GET": STAFF},
     "admin/search/": {"GET": STAFF},
+    # The way in is the one of the pages.
     "admin/login/": {
-        "GET": "200  200  200  200  200  200  200  200  200  302",
-        "POST": "200  200  200  200  200  200  200  200  200  200",
+        "GET": "302  403  403  403  302  302  302  302  403  302",
+        "POST": "302  403  403  403  302  302  302  302  403  302",
     },
     "admin/logout/": {"POST": REDIRECT},
-    "admin/password_change/": {"GET": STAFF, "POST": STAFF},
+    "admin/password_change/": {"GET": REDIRECT, "POST": REDIRECT},
     "admin/password_change/done/": {"GET": STAFF},
     "admin/autocomplete/": {"GET": "302  302  302  302  302  302  302  302  302  403"},
     "admin/jsi18n/": {"GET": STAFF},

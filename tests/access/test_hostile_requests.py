@@ -36,7 +36,7 @@ def queries(things: Things) -> Iterator[tuple[str, str, str]]:
     yield "owner", reverse("robots"), "q before after"
     yield "owner", reverse("executions"), "q before after status robot"
     yield "owner", reverse("execution-rerun-form", args=[execution]), "version"
-    yield "owner", reverse("login"), "next"
+    yield "owner", reverse("account_login"), "next"
     for kind, place in (("space", things.space), ("enterprise", things.enterprise)):
         for name in ("members", "invites", "invite", "transfer"):
             path = reverse(f"people:{kind}-{name}", args=[place.pk])
@@ -128,7 +128,7 @@ def test_no_body_breaks_a_door(house: House, program: Client) -> None:
     robot, execution = house.things.robot.uid, house.things.execution.uid
     doors = [reverse("execution-list"), reverse("api-robot-versions", args=[robot])]
     doors += [reverse("execution-stream", args=[execution]), "/rpa/v1/exec", "/api/nowhere"]
-    pages = [reverse("robot-run", args=[robot]), reverse("robot-new"), reverse("login")]
+    pages = [reverse("robot-run", args=[robot]), reverse("robot-new"), reverse("account_login")]
     for name in ("invite", "invite-table", "settings", "transfer", "delete", "member-role"):
         member = [house.things.member.uid] if name == "member-role" else []
         pages.append(reverse(f"people:space-{name}", args=[house.things.space.pk, *member]))

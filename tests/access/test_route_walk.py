@@ -35,7 +35,7 @@ def address(pattern: str, things: Things) -> str:
     uid = things.execution.uid if "executions/" in pattern else things.robot.uid
     place = things.enterprise if "enterprises/" in pattern else things.space
     values = {
-        "pk": place.pk,
+        "pk": 987_654_321 if pattern.startswith("account/") else place.pk,
         "member": things.member.uid,
         "token": things.invite.token,
         "application": things.application.pk,
@@ -43,6 +43,7 @@ def address(pattern: str, things: Things) -> str:
         "uid": uid,
         "artifact": things.artifact.uid,
         "number": 1,
+        "uidb36": "1",
     }
     values |= {"app_label": "robots", "url": "nowhere/", "content_type_id": 1, "object_id": 1}
     path = re.sub(r"\(\?P<(\w+)>[^)]*\)|<\w+:(\w+)>", lambda m: str(values[m[1] or m[2]]), pattern)

@@ -48,7 +48,7 @@ def test_every_operation_says_what_it_returns_and_who_may_ask(schema: dict[str, 
             assert operation["responses"], (method, path)
             assert operation["operationId"], (method, path)
             open_to_all = path in OPEN
-            assert ({"apiKey": []} in operation.get("security", [])) != open_to_all, (method, path)
+            assert ({"bearer": []} in operation.get("security", [])) != open_to_all, (method, path)
 
 
 def test_operation_ids_are_unique(schema: dict[str, Any]) -> None:

@@ -159,8 +159,8 @@ def test_signing_in_is_told_and_so_is_a_wrong_password(client: Client) -> None:
     user = make_user("zoe")
     heard = Heard()
     for name, password in (("zoe", "wrong"), ("my password!", "x"), ("zoe", "correct horse")):
-        client.post(reverse("login"), {"username": name, "password": password})
-    client.post(reverse("logout"))
+        client.post(reverse("account_login"), {"username": name, "password": password})
+    client.post(reverse("account_logout"))
     told = [(each.action, each.outcome, each.actor) for each in heard.all()]
     assert told == [
         ("session.sign_in", "refused", "zoe"),

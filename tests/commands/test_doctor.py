@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings as configured
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts import encryption
 from executions.models import Execution, ExecutionEvent, Runner
 from executions.sandbox import launch
 from spaces.models import SpacePermission
 from tests.executions.test_redis_hints import RedisServer
+from tests.factories import make_user
 
 pytestmark = pytest.mark.usefixtures("permissions")
 _ROOT = Path(__file__).parents[2]
@@ -55,7 +58,14 @@ def test_everything_in_order_is_said_part_by_part() -> None:
     parts = examined()
     assert parts.pop("failed") == []
     assert set(parts) == {
-        *("database", "migrations", "permissions", "storage"),
+        *(
+            "database",
+            "migrations",
+            "permissions",
+            "second factors",
+            "identity provider",
+            "storage",
+        ),
         *("data folder", "sandbox", "engine", "clock"),
     }
     levels = {name: {each["level"] for each in found} for name, found in parts.items()}
@@ -153,3 +163,22 @@ def test_an_unreachable_database_is_named_once(tmp_path: Path) -> None:
     assert "WARN  migrations: Not examined: first the database." in answer.stdout
     assert "mend RPA_DATABASE_URL" in answer.stdout
     assert "Traceback" not in answer.stderr
+
+
+def test_a_lost_key_of_the_second_factors_fails(settings: Any) -> None:
+    Authenticator.objects.create(
+        user=make_user("alice"), type="totp", data={"secret": encryption.encrypt("a secret")}
+    )
+    assert examined()["second factors"][0]["level"] == "ok"
+    settings.RPA_MFA_KEY = "another key of thirty-two characters"
+    found = examined()["second factors"][0]
+    assert found["level"] == "failure"
+    assert found["what"].startswith("1 of 1")
+    assert "RPA_MFA_KEY" in found["remedy"]
+
+
+def test_an_identity_provider_that_does_not_answer_fails(settings: Any) -> None:
+    settings.RPA_OIDC_ISSUER = "http://127.0.0.1:9"
+    found = examined()["identity provider"][0]
+    assert found["level"] == "failure"
+    assert "RPA_OIDC_ISSUER" in found["remedy"]

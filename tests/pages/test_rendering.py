@@ -61,6 +61,8 @@ def addresses(robot: Robot) -> list[str]:
         f"{reverse('executions')}?q=nothing",
         *runs,
         reverse("execution-rerun-form", args=[Execution.objects.latest("pk").uid]),
+        *(reverse(name) for name in ("account", "account_change_password", "mfa_index")),
+        *(reverse(name) for name in ("sessions", "keys", "account_reauthenticate")),
     ]
 
 
@@ -105,8 +107,8 @@ def test_an_empty_house_is_drawn(strict: None, space: Space, browser: Browser) -
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
 def test_signing_in_is_drawn(strict: None, client: Client, db: None, language: str) -> None:
     client.cookies["django_language"] = language
-    drawn(client, reverse("login"))
-    refused = client.post(reverse("login"), {"username": "nobody", "password": "wrong"})
+    drawn(client, reverse("account_login"))
+    refused = client.post(reverse("account_login"), {"username": "nobody", "password": "wrong"})
     assert refused.status_code == 200
     whole(refused)
 

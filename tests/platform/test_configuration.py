@@ -48,6 +48,31 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         ("RPA_ENGINE", "celery", "Set RPA_BROKER_URL to redis://host:6379/1 or amqp://"),
         ("RPA_BROKER_URL", "kafka://u:p@host", "RPA_BROKER_URL=kafka://host is no broker."),
         ("RPA_BROKER_URL", "amqp://host:port", "the port a number"),
+        ("RPA_OPEN_SIGN_UP", "true", "Set RPA_EMAIL_URL as well."),
+        ("RPA_REQUIRE_MFA", "some", "Use one of: none, staff, all."),
+        ("RPA_MFA_KEY", "short", "Use at least 32 characters."),
+        ("RPA_EMAIL_URL", "mail.example.org", "Use smtp+tls://user:password@host:587"),
+        ("RPA_EMAIL_URL", "smtp://host/path", "Use smtp+tls://user:password@host:587"),
+        ("RPA_EMAIL_URL", "smtp://u:secret@host:x", "RPA_EMAIL_URL is no address."),
+        ("RPA_EMAIL_FROM", "nobody", "Use an address: RPA Platform <rpa@example.com>."),
+        (
+            "RPA_OIDC_ISSUER",
+            "casdoor.example.com",
+            "Use the address that the provider calls its issuer",
+        ),
+        (
+            "RPA_OIDC_ISSUER",
+            "https://u:secret@host",
+            "Use the address that the provider calls its issuer",
+        ),
+        (
+            "RPA_OIDC_ISSUER",
+            "https://casdoor.example.com",
+            "RPA_OIDC_ISSUER needs RPA_OIDC_CLIENT_ID",
+        ),
+        ("RPA_OIDC_SIGN_UP", "perhaps", "Use true or false."),
+        ("RPA_OIDC_GROUPS", "heads=Acme:governor", "Use GROUP=ENTERPRISE:ROLE"),
+        ("RPA_OIDC_GROUPS", "heads=1:officer", "Use GROUP=ENTERPRISE:ROLE"),
         ("RPA_SLOTS", "0", "Use 1 to 256."),
         ("RPA_SLOTS", "257", "Use 1 to 256."),
         ("RPA_SLOTS", "many", "is not a whole number. Use 1 to 256."),
@@ -118,7 +143,9 @@ def test_a_wrong_value_is_named_with_its_remedy(
 def test_every_setting_that_can_be_wrong_is_in_the_list() -> None:
     """The readers that check are those of configuration.py; whoever adds a setting adds its wrong value."""
     source = (settings.BASE_DIR / "rpa_platform" / "settings.py").read_text()
-    read = set(re.findall(r'read\.(?!text)\w+\(\s*"(RPA_\w+)"', source))
+    read = set(
+        re.findall(r'read(?:_sign_in)?\.(?!text|listed|client_id)\w+\(\s*"(RPA_\w+)"', source)
+    )
     [mark] = [
         each
         for each in test_a_wrong_value_is_named_with_its_remedy.pytestmark

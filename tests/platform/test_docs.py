@@ -38,7 +38,8 @@ DOCUMENTS = sorted(
 #: The functions of rpa_platform.configuration that read a setting.
 READERS = {
     *("text", "hosts", "origins", "origin", "switch", "number", "choice", "time_zone", "rate"),
-    *("names", "one_name"),
+    *("names", "one_name", "listed", "mail", "sender", "encryption_key", "issuer", "client_id"),
+    "group_roles",
 }
 LANGUAGES = ("README.md", "README.zh.md")
 

@@ -205,12 +205,14 @@ def pages(robot: Robot) -> Iterator[str]:
     for execution in Execution.objects.all():
         yield reverse("execution", args=[execution.uid])
         yield reverse("execution-rerun-form", args=[execution.uid])
+    for name in ("account", "account_change_password", "mfa_index", "sessions", "keys"):
+        yield reverse(name)
+    yield reverse("account_reauthenticate")
     yield "/nowhere/"
 
 
 def admin_pages() -> Iterator[str]:
     yield reverse("admin:index")
-    yield reverse("admin:password_change")
     for model in admin.site._registry:
         options = model._meta
         start = f"admin:{options.app_label}_{options.model_name}"
@@ -244,7 +246,7 @@ def test_every_page_is_chinese(lived_in: Robot, reader: Browsing) -> None:
     assert untranslated(reader("charlie"), pages(lived_in)) == {}  # sees nothing of it
     invited = [reverse("people:invitation", args=[each.token]) for each in Invite.objects.all()]
     assert untranslated(reader("dora"), iter([reverse("people:invitations"), *invited])) == {}
-    assert untranslated(Client(), iter([reverse("login"), "/nowhere/"])) == {}
+    assert untranslated(Client(), iter([reverse("account_login"), "/nowhere/"])) == {}
 
 
 @pytest.mark.django_db
