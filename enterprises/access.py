@@ -3,7 +3,11 @@
 As `spaces/access.py` for spaces: a row of `EnterprisePermission` a deed, a column a role.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.db import connection
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -12,23 +16,28 @@ from accounts.actors import Actor
 from accounts.refusals import Forbidden, NotFound
 from enterprises.models import (
     Enterprise,
+    EnterprisePermission,
     EnterpriseQuerySet,
     EnterpriseRole,
     EnterpriseUser,
 )
 from enterprises.permissions import DEFAULTS
 
-#: The enterprises whose members of somebody's role may do a deed: one statement, as for spaces.
-_GRANTED = f"""
-    SELECT member.enterprise_id FROM agent_enterprise_user member
-    JOIN agent_enterprise_permission deed ON deed.permission_key = %s
+#: When a member may do a deed by their role. Each question below asks it for other columns.
+_RULE = f"""
+    FROM agent_enterprise_user member
     JOIN agent_enterprise house ON house.id = member.enterprise_id
-    WHERE member.uid = %s
-    AND (deed.officer AND member.role = {EnterpriseRole.OFFICER:d}
+    CROSS JOIN agent_enterprise_permission deed
+    WHERE (deed.officer AND member.role = {EnterpriseRole.OFFICER:d}
         OR deed.governor AND member.role = {EnterpriseRole.GOVERNOR:d}
         OR deed.staff AND member.role = {EnterpriseRole.STAFF:d})
     AND (deed.available_expired OR house.expire_time IS NULL OR house.expire_time > %s)
-"""  # noqa: S608 - constants
+"""
+_ENTERPRISES = (
+    f"SELECT member.enterprise_id {_RULE} AND deed.permission_key = %s AND member.uid = %s"
+)
+_PERMISSIONS = f"SELECT deed.id {_RULE} AND member.enterprise_id = %s AND member.uid = %s"
+_MEMBERS = f"SELECT member.id {_RULE} AND deed.permission_key = %s"
 #: The rank of operators: above every role.
 OPERATOR = 0
 
@@ -47,10 +56,34 @@ def enterprises_allowing(
         return enterprises.none()
     if actor.is_operator:
         return enterprises
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    return enterprises.filter(
-        pk__in=RawSQL(_GRANTED, [permission, actor.user.uid, now])  # noqa: S611 - a constant
+    return enterprises.filter(pk__in=_ruled(_ENTERPRISES, permission, actor.user.uid))
+
+
+def permissions_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset[str]:
+    """All that `actor` may do there: what each question would answer, asked at once."""
+    if not actor.user.is_active or not Enterprise.objects.alive().filter(pk=enterprise.pk).exists():
+        return frozenset()
+    rows = EnterprisePermission.objects.filter(
+        pk__in=_ruled(_PERMISSIONS, enterprise.pk, actor.user.uid)
     )
+    granted = DEFAULTS if actor.is_operator else rows.values_list("permission_key", flat=True)
+    return frozenset(key for key in granted if key in DEFAULTS and actor.in_scope(key))
+
+
+def enterprise_members_allowed(permission: str, members: Iterable[EnterpriseUser]) -> set[int]:
+    """The keys of those `members` who may do it there, asked at once; see `may_in_enterprise`."""
+    there = EnterpriseUser.objects.filter(
+        pk__in=[each.pk for each in members],
+        user__is_active=True,
+        enterprise__in=Enterprise.objects.alive(),
+    )
+    able = Q(user__is_superuser=True) | Q(pk__in=_ruled(_MEMBERS, permission))
+    return set(there.filter(able).values_list("pk", flat=True))
+
+
+def _ruled(question: str, *of: Any) -> RawSQL:
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return RawSQL(question, [now, *of])  # noqa: S611 - questions are constants
 
 
 def may_in_enterprise(actor: Actor, permission: str, *, enterprise: Enterprise) -> bool:

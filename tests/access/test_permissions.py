@@ -23,8 +23,16 @@ from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
 from executions.choices import Origin
 from executions.models import Execution
 from robots.models import Robot, RobotVersion
-from spaces.access import may, missing_permissions, require, spaces_allowing
-from spaces.models import Space, SpacePermission, SpaceRole
+from spaces.access import (
+    may,
+    members_allowed,
+    missing_permissions,
+    permissions_in,
+    require,
+    spaces_allowing,
+    unknown_permissions,
+)
+from spaces.models import Space, SpacePermission, SpaceRole, SpaceUser
 from spaces.permissions import DEFAULTS
 from tests.factories import make_user
 
@@ -168,6 +176,15 @@ def test_every_question_is_answered_as_the_model_says(permissions: None, world: 
             assert {space.pk for space in spaces if may(actor, deed, space=space)} == wanted
             for space, room in pairs:
                 assert outcome(actor, deed, space) == expected(world, deed, room)
+            able = {
+                each.user_id == actor.user.uid and each.pk
+                for each in SpaceUser.objects.filter(user=actor.user)
+                if may(Actor(actor.user), deed, space=each.space)
+            }
+            assert members_allowed(deed, SpaceUser.objects.filter(user=actor.user)) == able
+        for space in spaces:
+            asked = {deed for deed in DEEDS if may(actor, deed, space=space)}
+            assert permissions_in(actor, space) & set(DEEDS) == asked
         visible = set(Robot.objects.visible_to(actor).values_list("space", flat=True))
         assert visible == {
             space.pk
@@ -276,8 +293,12 @@ def test_what_may_be_done_after_expiry_is_only_looking_and_stopping() -> None:
     assert all(key.endswith(".view") or ".cancel_" in key for key in kept)
 
 
-def test_a_permission_without_a_row_is_told(permissions: None) -> None:
-    assert missing_permissions() == []
+def test_a_permission_without_a_row_and_a_row_without_a_permission_are_told(
+    permissions: None,
+) -> None:
+    assert missing_permissions() == unknown_permissions() == []
+    SpacePermission.objects.create(permission_key="robot.dream")
+    assert unknown_permissions() == ["agent_space_permission: robot.dream"]
     SpacePermission.objects.filter(permission_key="robot.view").delete()
     EnterprisePermission.objects.filter(permission_key="invite.create").delete()
     assert missing_permissions() == [
