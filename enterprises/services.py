@@ -33,6 +33,12 @@ class LastOfficer(Refused):
     code = "last_officer"
 
 
+class BeingPurged(Refused):
+    """Of what was deleted, a part is gone already: the rest follows."""
+
+    code = "being_purged"
+
+
 class NotAMember(NotFound):
     code = "not_a_member"
 
@@ -179,14 +185,16 @@ def delete_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
 @audited("enterprise.delete")
 def hide_enterprise(enterprise: Enterprise) -> None:
     """As `delete_enterprise`, for the admin, which says who may."""
-    Enterprise.objects.filter(pk=enterprise.pk).update(deleted=True, update_time=timezone.now())
+    living = Enterprise.objects.alive().filter(pk=enterprise.pk)
+    if not living.update(deleted=True, update_time=timezone.now()):
+        raise NotFound(_("Not found."))
     enterprise_deleted.send(Enterprise, enterprise=enterprise)
 
 
 @audited("enterprise.restore")
 def restore_enterprise(enterprise: Enterprise, *, by: Actor) -> Enterprise:
     """Show a deleted enterprise again with all that was in it; NameTaken if another has got its name."""
-    deleted = Enterprise.objects.filter(deleted=True, pk=enterprise.pk)
+    deleted = Enterprise.objects.restorable().filter(pk=enterprise.pk)
     if not enterprises_allowing(by, "enterprise.delete", among=deleted).exists():
         raise NotFound(_("Not found."))
     return unhide_enterprise(enterprise)
@@ -197,9 +205,9 @@ def unhide_enterprise(enterprise: Enterprise) -> Enterprise:
     """As `restore_enterprise`, for the admin, which says who may."""
     try:
         with recording():
-            Enterprise.objects.filter(pk=enterprise.pk).update(
-                deleted=False, update_time=timezone.now()
-            )
+            hidden = Enterprise.objects.restorable().filter(pk=enterprise.pk)
+            if not hidden.update(deleted=False, update_time=timezone.now()):
+                raise BeingPurged(_("%(name)s is being removed for ever.") % {"name": enterprise})
     except IntegrityError:
         raise _name_taken(enterprise) from None
     enterprise.deleted = False

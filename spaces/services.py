@@ -180,13 +180,15 @@ def delete_space(space: Space, *, by: Actor) -> None:
 @audited("space.delete")
 def hide_space(space: Space) -> None:
     """As `delete_space`, for the admin, which says who may."""
-    Space.objects.filter(pk=space.pk).update(deleted=True, update_time=timezone.now())
+    living = Space.objects.filter(pk=space.pk, deleted=False)
+    if not living.update(deleted=True, update_time=timezone.now()):
+        raise NotFound(_("Not found."))
     spaces_deleted.send(Space, spaces=[space.pk])
 
 
 def restorable_spaces(by: Actor) -> SpaceQuerySet:
     """The deleted spaces that `by` may show again; those of a deleted enterprise come back with it."""
-    deleted = Space.objects.filter(deleted=True)
+    deleted = Space.objects.restorable()
     personal = deleted.filter(enterprise=None)
     own = spaces_allowing(by, "space.delete_personal", among=personal)
     keepers = enterprises_allowing(by, "space.delete")
@@ -213,7 +215,11 @@ def unhide_space(space: Space) -> Space:
         _check_personal_limit(owner.user if owner else space.creator, of_type=SpaceType(space.type))
     try:
         with recording():
-            Space.objects.filter(pk=space.pk).update(deleted=False, update_time=timezone.now())
+            hidden = Space.objects.restorable().filter(pk=space.pk)
+            if not hidden.update(deleted=False, update_time=timezone.now()):
+                raise enterprises.BeingPurged(
+                    _("%(name)s is being removed for ever.") % {"name": space}
+                )
     except IntegrityError:
         raise _name_taken(space) from None
     space.deleted = False
