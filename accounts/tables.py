@@ -16,6 +16,8 @@ MAX_BYTES = 1024 * 1024
 MAX_ROWS = 500
 _MAX_CELL = 2000
 _MAX_PARTS = 200
+#: What a spreadsheet takes for the beginning of a formula.
+_FORMULA = frozenset("=+-@\t\r")
 _MAX_UNPACKED = 16 * 1024 * 1024
 
 
@@ -130,4 +132,9 @@ def as_csv(heading: list[str], rows: Iterable[list[str]]) -> bytes:
 
 
 def safe_cell(text: str) -> str:
-    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
+    return f"'{text}" if text[:1] in _FORMULA else text
+
+
+def plain_cell(text: str) -> str:
+    """What `safe_cell` has made safe."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text

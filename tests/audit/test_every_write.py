@@ -17,10 +17,10 @@ from accounts.models import ApiKey, User
 from audit.chain import verify
 from audit.models import Entry
 from audit.rows import Audited, AuditedQuerySet
-from enterprises.models import Enterprise
+from enterprises.models import Enterprise, EnterpriseUser
 from executions.models import Execution, SpaceRetention
 from robots.models import Robot
-from spaces.models import Space
+from spaces.models import Space, SpaceUser
 from tests.access.house import ACTORS, House, build_house
 from tests.access.routes import ADMIN, ROUTES
 from tests.access.test_route_walk import address, contents
@@ -101,6 +101,15 @@ def test_every_route(house: House, actor: str) -> None:
     assert (wrote > 5) == (actor in ("owner", "operator"))
 
 
+#: What is said to have been done, where the admin goes through a service.
+NAMED = {
+    "enterprise.add": "enterprise.create",
+    "space.add": "space.create",
+    "enterpriseuser.add": "enterprise.member_add",
+    "enterpriseuser.delete": "enterprise.member_remove",
+    "spaceuser.add": "space.member_add",
+    "spaceuser.delete": "space.member_remove",
+}
 #: A field of each form of the admin, and what to write into it.
 EDITED = {
     "auth.group": ("name", "edited"),
@@ -108,8 +117,10 @@ EDITED = {
     "accounts.apikey": ("name", "edited"),
     "enterprises.enterprise": ("name", "edited"),
     "enterprises.enterprisepermission": ("description", "edited"),
+    "enterprises.enterpriseuser": ("nickname", "edited"),
     "spaces.space": ("name", "edited"),
     "spaces.spacepermission": ("description", "edited"),
+    "spaces.spaceuser": ("nickname", "edited"),
     "robots.robot": ("description", "edited"),
     "executions.spaceretention": ("days", "77"),
 }
@@ -126,6 +137,16 @@ def added(label: str, house: House) -> dict[str, Any]:
         "enterprises.enterprise": {"name": "fresh", "creator": owner.uid, "service_type": 1},
         "spaces.space": {"name": "fresh", "creator": owner.uid, "type": 1},
         "executions.spaceretention": {"space": space.pk, "days": 3},
+        "enterprises.enterpriseuser": {
+            "enterprise": house.things.enterprise.pk,
+            "user": User.objects.get(username="charlie").uid,
+            "role": 3,
+        },
+        "spaces.spaceuser": {
+            "space": space.pk,
+            "user": house.things.application.applicant_id,
+            "role": 3,
+        },
     }[label] | inline("members")
 
 
@@ -139,6 +160,8 @@ def spare(label: str) -> models.Model:
         "enterprises.enterprise": lambda: Enterprise.objects.create(name="spare", creator=root),
         "spaces.space": lambda: Space.objects.create(name="spare", creator=root),
         "robots.robot": lambda: Robot.objects.earliest("pk"),
+        "enterprises.enterpriseuser": lambda: EnterpriseUser.objects.filter(role=3).earliest("pk"),
+        "spaces.spaceuser": lambda: SpaceUser.objects.filter(role=3).earliest("pk"),
         "executions.spaceretention": lambda: SpaceRetention.objects.create(
             space=Space.objects.earliest("pk"), days=30
         ),
@@ -187,7 +210,8 @@ def test_every_form_of_the_admin(house: House, label: str) -> None:
         assert (answer.status_code, changed) == (302, True), (deed, path)
         (entry,) = done
         assert (entry.actor, entry.door) == ("root", "admin")
-        assert entry.action == f"{label.partition('.')[2]}.{deed}"
+        model = label.partition(".")[2]
+        assert entry.action == NAMED.get(f"{model}.{deed}", f"{model}.{deed}")
         if deed == "change":
             (change,) = entry.details["changes"]
             assert change["after"] == {name: int(value) if value.isdigit() else value}
