@@ -16,7 +16,7 @@ from accounts.admin_parts import Careful, OperatorsChange
 from accounts.admin_tables import CHANGED, NEW, SAME, Tabled, coded, named_user
 from accounts.refusals import Refused
 from accounts.validation import invalid
-from audit.recording import deed
+from audit.recording import deed, recording
 from enterprises import services as enterprises
 from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser
 from joining import services as joining
@@ -93,7 +93,10 @@ class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):
         self.remove(obj, request)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, lambda row: self.remove(row, request))
+        """All of them or none: Django says afterwards that all are gone."""
+        with recording():
+            for row in queryset.select_related("user", self.place):
+                self.remove(row, request)
 
     @admin.action(description=_("Give the second role to the selected"), permissions=["change"])
     def make_second(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
