@@ -33,7 +33,8 @@ def held(signal: Signal, sender: type[models.Model], **of: Any) -> list[Steps]:
 
     A receiver raises StillNeeded at once where that cannot go, before anything has.
     """
-    return [steps for _receiver, steps in signal.send(sender, **of)]
+    answers: Any = signal.send(sender, **of)
+    return [steps for _receiver, steps in answers]
 
 
 def begin(row: Any) -> bool:

@@ -71,7 +71,7 @@ class EnterpriseAdmin(Tabled, OperatorsChange, Hiding, ModelAdmin):
 
     @display(description=_("Members"))
     def shown_members(self, enterprise: Enterprise) -> str:
-        if enterprise.pk is None:
+        if enterprise._state.adding:
             return gettext("Its creator becomes its officer.")
         page = reverse("admin:enterprises_enterpriseuser_changelist")
         return format_html(

@@ -31,7 +31,8 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         field = self.fields.get("role")
         if isinstance(field, forms.TypedChoiceField) and self.instance.role != 1:
-            field.choices = [(code, label) for code, label in field.choices if code in (2, 3)]
+            choices: Any = field.choices
+            field.choices = [(code, label) for code, label in choices if code in (2, 3)]
 
 
 class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):

@@ -69,7 +69,7 @@ class SpaceAdmin(Tabled, OperatorsChange, Hiding, ModelAdmin):
 
     @display(description=_("Members"))
     def shown_members(self, space: Space) -> str:
-        if space.pk is None:
+        if space._state.adding:
             return gettext("Its creator becomes its owner.")
         return format_html(
             '<a class="text-primary-600 dark:text-primary-500" href="{}?space__id__exact={}">{}</a>',

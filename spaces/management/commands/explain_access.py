@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if enterprise is not None:
             where = Enterprise.objects.filter(pk=enterprise).first()
         else:
-            where = Space.objects.select_related("enterprise").filter(pk=space).first()
+            where = Space.objects.select_related("enterprise").filter(pk=space or 0).first()
         if where is None:
             raise CommandError("There is none of that id.")
         try:
