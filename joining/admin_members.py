@@ -99,17 +99,10 @@ class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):
             for row in queryset.select_related("user", self.place):
                 self.remove(row, request)
 
-    @admin.action(description=_("Give the second role to the selected"), permissions=["change"])
-    def make_second(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, lambda row: self.change_role(row, 2, request))
+    def _give(self, request: HttpRequest, queryset: QuerySet[Any], role: int) -> None:
+        self._each(request, queryset, lambda row: self.change_role(row, role, request))
 
-    @admin.action(description=_("Give the third role to the selected"), permissions=["change"])
-    def make_third(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, lambda row: self.change_role(row, 3, request))
-
-    @admin.action(description=_("Hand over to the selected"), permissions=["change"])
-    def hand_over(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """They become the officer of their enterprise, or the owner of their space."""
+    def _hand_over(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._each(request, queryset, lambda row: self.transfer(row, request))
 
     def _each(
@@ -148,6 +141,18 @@ class EnterpriseMemberAdmin(MemberAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[EnterpriseUser]:
         found: QuerySet[EnterpriseUser] = super().get_queryset(request)
         return found.select_related("user", "enterprise")
+
+    @admin.action(description=_("Make the selected governors"), permissions=["change"])
+    def make_second(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._give(request, queryset, 2)
+
+    @admin.action(description=_("Make the selected staff"), permissions=["change"])
+    def make_third(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._give(request, queryset, 3)
+
+    @admin.action(description=_("Hand the office over to the selected"), permissions=["change"])
+    def hand_over(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._hand_over(request, queryset)
 
     def add(self, place: Enterprise, uid: str, role: int, request: HttpRequest) -> Any:
         role = EnterpriseRole(role)
@@ -204,6 +209,18 @@ class SpaceMemberAdmin(MemberAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[SpaceUser]:
         found: QuerySet[SpaceUser] = super().get_queryset(request)
         return found.select_related("user", "space__enterprise")
+
+    @admin.action(description=_("Make the selected admins"), permissions=["change"])
+    def make_second(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._give(request, queryset, 2)
+
+    @admin.action(description=_("Make the selected members"), permissions=["change"])
+    def make_third(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._give(request, queryset, 3)
+
+    @admin.action(description=_("Hand the ownership over to the selected"), permissions=["change"])
+    def hand_over(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._hand_over(request, queryset)
 
     def add(self, place: Space, uid: str, role: int, request: HttpRequest) -> Any:
         return joining.add_member(place, uid, SpaceRole(role), by=actor_of(request))
