@@ -1,6 +1,7 @@
 """Members of enterprises and of spaces in the admin: what operators do there, the services do, with all their rules."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from accounts.actors import actor_of
 from accounts.admin_parts import Careful, OperatorsChange
@@ -55,6 +57,11 @@ class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):
         return lookup == f"{self.place}__id__exact" or super().lookup_allowed(
             lookup, value, request
         )
+
+    @display(description=_("since"))
+    def shown_since(self, row: Any) -> datetime:
+        moment: datetime = row.create_time
+        return moment
 
     def change_role(self, row: Any, role: int, request: HttpRequest) -> None:
         raise NotImplementedError
@@ -124,7 +131,7 @@ class EnterpriseMemberAdmin(MemberAdmin):
     """Members of enterprises."""
 
     place = "enterprise"
-    list_display = ["user", "enterprise", "role", "nickname", "create_time"]
+    list_display = ["user", "enterprise", "role", "nickname", "shown_since"]
     list_select_related = ["user", "enterprise"]
     search_fields = ["user__username", "nickname", "enterprise__name"]
     autocomplete_fields = ["enterprise", "user"]
@@ -189,7 +196,7 @@ class SpaceMemberAdmin(MemberAdmin):
     """Members of spaces."""
 
     place = "space"
-    list_display = ["user", "space", "role", "nickname", "last_visit_time", "create_time"]
+    list_display = ["user", "space", "role", "nickname", "last_visit_time", "shown_since"]
     list_select_related = ["user", "space"]
     search_fields = ["user__username", "nickname", "space__name"]
     autocomplete_fields = ["space", "user"]
