@@ -36,6 +36,10 @@ class TooManySpaces(Refused):
     code = "too_many_spaces"
 
 
+class EnterpriseDeleted(Refused):
+    code = "enterprise_deleted"
+
+
 class LastOwner(Refused):
     """A space always has its owner: ownership is handed over first."""
 
@@ -233,6 +237,11 @@ def restore_space(space: Space, *, by: Actor) -> Space:
 def unhide_space(space: Space) -> Space:
     """As `restore_space`, for the admin, which says who may."""
     if space.enterprise is not None:
+        if space.enterprise.deleted:
+            raise EnterpriseDeleted(
+                _("The enterprise %(name)s is deleted: restore it first.")
+                % {"name": space.enterprise}
+            )
         _check_limit(enterprises.locked(space.enterprise))
     else:
         owner = space.members.filter(role=SpaceRole.OWNER).select_related("user").first()

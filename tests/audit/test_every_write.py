@@ -226,11 +226,24 @@ def test_every_form_of_the_admin(house: House, label: str) -> None:
         ("spaces.space", "delete_selected"),
         ("robots.robot", "delete_selected"),
         ("executions.execution", "cancel"),
+        ("accounts.user", "deactivate"),
+        ("enterprises.enterprise", "expire"),
+        ("enterprises.enterpriseuser", "make_second"),
+        ("enterprises.enterpriseuser", "hand_over"),
+        ("spaces.spaceuser", "make_second"),
+        ("spaces.spaceuser", "hand_over"),
+        ("joining.invite", "withdraw"),
+        ("joining.application", "approve"),
+        ("joining.application", "reject"),
     ],
 )
 def test_every_deed_of_the_lists(house: House, label: str, action: str) -> None:
     client = house.clients["operator"]
-    row = house.things.execution if label == "executions.execution" else spare(label)
+    row = {
+        "executions.execution": house.things.execution,
+        "joining.invite": house.things.invite,
+        "joining.application": house.things.application,
+    }.get(label) or spare(label)
     page = reverse(f"admin:{label.replace('.', '_')}_changelist")
     form = {"action": action, "_selected_action": [row.pk], "post": "yes"}
     _answer, changed, done, _refused = written(lambda: client.post(page, form))
