@@ -52,6 +52,8 @@ class Careful(KeysetAdmin):
 
     def _said(self, request: HttpRequest, error: Refused) -> HttpResponse:
         """The page again, with what the services said; nothing was done."""
+        if request.method != "POST":
+            raise error
         self.message_user(request, str(error), "error")  # type: ignore[attr-defined]
         return redirect(request.get_full_path())
 

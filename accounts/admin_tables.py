@@ -59,7 +59,15 @@ class _TakenBack(Exception):
 
 
 class TableForm(forms.Form):
-    file = forms.FileField(label=gettext_lazy("Table (.csv or .xlsx)"))
+    file = forms.FileField(
+        label=gettext_lazy("Table (.csv or .xlsx)"),
+        widget=forms.FileInput(
+            attrs={
+                "accept": ".csv,.xlsx",
+                "class": "border border-base-200 ml-2 px-3 py-2 rounded-default dark:border-base-700",
+            }
+        ),
+    )
 
 
 class Tabled:
