@@ -33,6 +33,10 @@ class Actor:
                 details={"permission": deed},
             )
 
+    def require_operator(self) -> None:
+        if not self.is_operator:
+            raise Forbidden(_("This is for operators."))
+
     @property
     def is_operator(self) -> bool:
         """Superusers run the platform and see all of it, unless they came by a narrower key."""

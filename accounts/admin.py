@@ -21,7 +21,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts import second_factor, sessions
 from accounts.actors import actor_of
 from accounts.admin_audit import EntryAdmin as EntryAdmin
-from accounts.admin_parts import Careful
+from accounts.admin_parts import Careful, is_operator
+from accounts.admin_people import PeopleTable
 from accounts.models import ApiKey, User
 from accounts.scopes import EVERYTHING, KNOWN_SCOPES
 from audit.recording import deed
@@ -37,16 +38,12 @@ class GroupAdmin(Careful, BaseGroupAdmin, ModelAdmin):
     """Django's groups, for rights in this admin."""
 
 
-def _is_operator(request: HttpRequest) -> bool:
-    return request.user.is_active and request.user.is_superuser
-
-
 def _may_touch(request: HttpRequest, user: User | None) -> bool:
-    return _is_operator(request) or user is None or not user.is_superuser
+    return is_operator(request) or user is None or not user.is_superuser
 
 
 @admin.register(User)
-class UserAdmin(Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(PeopleTable, Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     """People. Staff who manage them make nobody an operator, and touch no operator."""
 
     form = UserChangeForm
@@ -63,7 +60,7 @@ class UserAdmin(Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
         rights = ["is_staff", "is_superuser", "groups", "user_permissions"]
-        return [*self.readonly_fields, *([] if _is_operator(request) else rights)]
+        return [*self.readonly_fields, *([] if is_operator(request) else rights)]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
@@ -159,7 +156,7 @@ class ApiKeyAdmin(Careful, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         """Operators' keys are theirs alone: widening one would be as good as having another."""
         keys: QuerySet[ApiKey] = super().get_queryset(request)
-        return keys if _is_operator(request) else keys.filter(user__is_superuser=False)
+        return keys if is_operator(request) else keys.filter(user__is_superuser=False)
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
         """A key never changes hands."""
@@ -167,7 +164,7 @@ class ApiKeyAdmin(Careful, ModelAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """Who is no superuser makes no key by which they would become one."""
-        if db_field.name == "user" and not _is_operator(request):
+        if db_field.name == "user" and not is_operator(request):
             options["queryset"] = User.objects.filter(is_superuser=False)
         return super().formfield_for_foreignkey(db_field, request, **options)
 

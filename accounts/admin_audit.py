@@ -1,11 +1,8 @@
 """The audit in the admin: to look at, to filter and to take away; nobody changes it there."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from itertools import islice
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -16,11 +13,10 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.admin_parts import Careful
+from accounts.admin_tables import pieces
 from audit.choices import Outcome
 from audit.export import CONTENT_TYPES, FORMATS, lines
 from audit.models import Entry
-
-_LINES = 500
 
 
 @admin.register(Entry)
@@ -113,16 +109,7 @@ class EntryAdmin(Careful, ModelAdmin):
             raise Http404
         listed = self.get_changelist_instance(request).queryset
         response = StreamingHttpResponse(
-            _pieces(lines(listed, wanted)), content_type=f"{CONTENT_TYPES[wanted]}; charset=utf-8"
+            pieces(lines(listed, wanted)), content_type=f"{CONTENT_TYPES[wanted]}; charset=utf-8"
         )
         response["Content-Disposition"] = f'attachment; filename="audit.{wanted}"'
         return response
-
-
-async def _pieces(found: Iterator[str]) -> AsyncIterator[bytes]:
-    while piece := await sync_to_async(_next)(found):
-        yield piece
-
-
-def _next(found: Iterator[str]) -> bytes:
-    return "".join(islice(found, _LINES)).encode()

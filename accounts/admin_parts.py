@@ -1,5 +1,6 @@
 """What the pages of the admin have in common: they bear absurd requests, and find rows by their public id."""
 
+import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -18,11 +19,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.changelists import KeysetAdmin
+from accounts.purging import Steps
 from accounts.refusals import Refused
 from audit.models import Entry
 from audit.recording import recording
 
 _HISTORY = 50
+_PURGED_AT_ONCE = 100
 _LONGEST_NUMBER = 19
 
 
@@ -43,7 +46,16 @@ class Careful(KeysetAdmin):
                 page: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
         except OverflowError:  # a number that no database holds
             return redirect(f"{request.path}?{ERROR_FLAG}=1")
+        except Refused as error:
+            return self._said(request, error)
         return page
+
+    def _said(self, request: HttpRequest, error: Refused) -> HttpResponse:
+        """The page again, with what the services said; nothing was done."""
+        if request.method != "POST":
+            raise error
+        self.message_user(request, str(error), "error")  # type: ignore[attr-defined]
+        return redirect(request.get_full_path())
 
     def changeform_view(
         self,
@@ -55,17 +67,23 @@ class Careful(KeysetAdmin):
         for name in self.autocomplete_fields:  # type: ignore[attr-defined]
             field = self.model._meta.get_field(name)  # type: ignore[attr-defined]
             _check(field.target_field, filter(None, request.POST.getlist(name)))
-        with recording() if request.method == "POST" else nullcontext():
-            page: HttpResponse = super().changeform_view(  # type: ignore[misc]
-                request, object_id, form_url, extra_context
-            )
+        try:
+            with recording() if request.method == "POST" else nullcontext():
+                page: HttpResponse = super().changeform_view(  # type: ignore[misc]
+                    request, object_id, form_url, extra_context
+                )
+        except Refused as error:
+            return self._said(request, error)
         return page
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        with recording() if request.method == "POST" else nullcontext():
-            page: HttpResponse = super().delete_view(request, object_id, extra_context)  # type: ignore[misc]
+        try:
+            with recording() if request.method == "POST" else nullcontext():
+                page: HttpResponse = super().delete_view(request, object_id, extra_context)  # type: ignore[misc]
+        except Refused as error:
+            return self._said(request, error)
         return page
 
     def history_view(
@@ -133,10 +151,29 @@ class FoundById(Careful):
         return queryset.filter(**{self.id_field: uid}), False
 
 
-class Hiding(Careful):
-    """For a ModelAdmin of what is hidden, not deleted: deleting and restoring go through the services."""
+class OperatorsChange:
+    """For a ModelAdmin whose rows others may look at: what the services do there is for operators."""
 
-    actions = ["restore"]
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request) and super().has_add_permission(request)  # type: ignore[misc]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request) and super().has_change_permission(request, obj)  # type: ignore[misc]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_operator(request) and super().has_delete_permission(request, obj)  # type: ignore[misc]
+
+
+def is_operator(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_superuser
+
+
+class Hiding(Careful):
+    """For a ModelAdmin of what is hidden, not deleted: deleting, restoring and purging go through the services."""
+
+    actions = ["restore", "purge"]
+    #: For so long a page removes; the command goes on with the rest.
+    purge_seconds = 10.0
 
     def hide(self, row: Any) -> None:
         raise NotImplementedError
@@ -144,6 +181,49 @@ class Hiding(Careful):
     def unhide(self, row: Any) -> None:
         """Show it again, or raise Refused."""
         raise NotImplementedError
+
+    def purged(self, row: Any) -> Steps:
+        """Remove it for ever, step by step."""
+        raise NotImplementedError
+
+    def has_purge_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    @admin.action(description=gettext_lazy("Purge the selected rows"), permissions=["purge"])
+    def purge(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Remove what is deleted for ever, once that has been confirmed."""
+        rows = list(queryset.filter(deleted=True)[:_PURGED_AT_ONCE])
+        if len(rows) < queryset[: _PURGED_AT_ONCE + 1].count():
+            said = _("Only what is deleted can be purged, and at most %(most)d at once.")
+            self.message_user(request, said % {"most": _PURGED_AT_ONCE}, "warning")  # type: ignore[attr-defined]
+        if not rows:
+            return None
+        if "post" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+                "title": _("Purge for ever?"),
+                "opts": self.model._meta,  # type: ignore[attr-defined]
+                "rows": rows,
+                "checkbox": ACTION_CHECKBOX_NAME,
+            }
+            return TemplateResponse(request, "admin/purge_confirmation.html", context)
+        until = time.monotonic() + self.purge_seconds
+        for row in rows:
+            self._purge(request, row, until)
+        return None
+
+    def _purge(self, request: HttpRequest, row: Any, until: float) -> None:
+        name = str(row)
+        try:
+            for _step in self.purged(row):
+                if time.monotonic() > until:
+                    said = _("%(name)s goes: the rest of it with the next purge_deleted.")
+                    self.message_user(request, said % {"name": name}, "warning")  # type: ignore[attr-defined]
+                    return
+        except Refused as error:
+            self.message_user(request, str(error), "warning")  # type: ignore[attr-defined]
+            return
+        self.message_user(request, _("%(name)s is gone.") % {"name": name})  # type: ignore[attr-defined]
 
     @admin.action(description=gettext_lazy("Restore the selected rows"), permissions=["change"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -176,4 +256,7 @@ class Hiding(Careful):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset.filter(deleted=False):
-            self.hide(row)
+            try:
+                self.hide(row)
+            except Refused as error:
+                self.message_user(request, f"{row}: {error}", "warning")  # type: ignore[attr-defined]

@@ -3,7 +3,11 @@
 As `spaces/access.py` for spaces: a row of `EnterprisePermission` a deed, a column a role.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.db import connection
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,18 +22,24 @@ from enterprises.models import (
 )
 from enterprises.permissions import DEFAULTS
 
-#: Which deeds the roles of somebody grant them, and where: one statement, as for spaces.
-_GRANTS = f"""
+#: When a member may do a deed by their role. Each question below asks it for other columns.
+_RULE = f"""
     FROM agent_enterprise_user member
-    JOIN agent_enterprise_permission deed ON deed.officer AND member.role = {EnterpriseRole.OFFICER:d}
-        OR deed.governor AND member.role = {EnterpriseRole.GOVERNOR:d}
-        OR deed.staff AND member.role = {EnterpriseRole.STAFF:d}
     JOIN agent_enterprise house ON house.id = member.enterprise_id
-    WHERE member.uid = %s
+    CROSS JOIN agent_enterprise_permission deed
+    WHERE (deed.officer AND member.role = {EnterpriseRole.OFFICER:d}
+        OR deed.governor AND member.role = {EnterpriseRole.GOVERNOR:d}
+        OR deed.staff AND member.role = {EnterpriseRole.STAFF:d})
     AND (deed.available_expired OR house.expire_time IS NULL OR house.expire_time > %s)
 """
-_WHERE = f"SELECT member.enterprise_id {_GRANTS} AND deed.permission_key = %s"
-_WHICH = f"SELECT deed.permission_key {_GRANTS} AND member.enterprise_id = %s AND NOT house.deleted"
+_ENTERPRISES = (
+    f"SELECT member.enterprise_id {_RULE} AND deed.permission_key = %s AND member.uid = %s"
+)
+_PERMISSIONS = (
+    f"SELECT deed.permission_key {_RULE} AND member.enterprise_id = %s AND member.uid = %s "
+    "AND NOT house.deleted"
+)
+_MEMBERS = f"SELECT member.id {_RULE} AND deed.permission_key = %s"
 #: The rank of operators: above every role.
 OPERATOR = 0
 
@@ -48,23 +58,39 @@ def enterprises_allowing(
         return enterprises.none()
     if actor.is_operator:
         return enterprises
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    return enterprises.filter(
-        pk__in=RawSQL(_WHERE, [actor.user.uid, now, permission])  # noqa: S611 - a constant
-    )
+    return enterprises.filter(pk__in=_ruled(_ENTERPRISES, permission, actor.user.uid))
 
 
-def deeds_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset[str]:
-    """All that `actor` may do in a living enterprise, for a page with many buttons: as many times `may_in_enterprise`."""
+def permissions_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset[str]:
+    """All that `actor` may do there: what each question would answer, asked at once."""
     if not actor.user.is_active:
         return frozenset()
     if actor.is_operator:
-        return frozenset(DEFAULTS)
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
+        alive = Enterprise.objects.alive().filter(pk=enterprise.pk).exists()
+        return frozenset(DEFAULTS) if alive else frozenset()
     with connection.cursor() as cursor:
-        cursor.execute(_WHICH, [actor.user.uid, now, enterprise.pk])
+        cursor.execute(_PERMISSIONS, [_now(), enterprise.pk, actor.user.uid])
         granted = [key for (key,) in cursor.fetchall()]
     return frozenset(key for key in granted if key in DEFAULTS and actor.in_scope(key))
+
+
+def enterprise_members_allowed(permission: str, members: Iterable[EnterpriseUser]) -> set[int]:
+    """The keys of those `members` who may do it there, asked at once; see `may_in_enterprise`."""
+    there = EnterpriseUser.objects.filter(
+        pk__in=[each.pk for each in members],
+        user__is_active=True,
+        enterprise__in=Enterprise.objects.alive(),
+    )
+    able = Q(user__is_superuser=True) | Q(pk__in=_ruled(_MEMBERS, permission))
+    return set(there.filter(able).values_list("pk", flat=True))
+
+
+def _ruled(question: str, *of: Any) -> RawSQL:
+    return RawSQL(question, [_now(), *of])  # noqa: S611 - questions are constants
+
+
+def _now() -> Any:
+    return connection.ops.adapt_datetimefield_value(timezone.now())
 
 
 def may_in_enterprise(actor: Actor, permission: str, *, enterprise: Enterprise) -> bool:

@@ -1,10 +1,11 @@
 """Enterprises and their members over REST."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,8 +16,13 @@ from accounts.actors import Actor, actor_of
 from accounts.refusals import NotFound
 from accounts.validation import checked
 from enterprises import services
-from enterprises.access import enterprises_allowing, require_in_enterprise
+from enterprises.access import (
+    enterprises_allowing,
+    permissions_in_enterprise,
+    require_in_enterprise,
+)
 from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser, ServiceType
+from enterprises.permissions import DEFAULTS
 
 
 class EnterpriseSerializer(serializers.ModelSerializer[Enterprise]):
@@ -84,6 +90,11 @@ class Chosen(serializers.Serializer[Any]):
     user = serializers.CharField(max_length=128, help_text="The uid of a member.")
 
 
+def answers(allowed: Collection[str], asked: Iterable[str]) -> dict[str, bool]:
+    """Each permission, and whether it is among the allowed."""
+    return {key: key in allowed for key in sorted(asked)}
+
+
 def shown_to(enterprises: QuerySet[Enterprise], actor: Actor) -> QuerySet[Any]:
     """With what they are to `actor`."""
     mine = EnterpriseUser.objects.filter(enterprise=OuterRef("pk"), user=actor.user)
@@ -107,7 +118,7 @@ class EnterpriseViewSet(
             self.action == "list" and self.request.query_params.get("deleted") == "true"
         )
         if hidden:
-            deleted = Enterprise.objects.filter(deleted=True)
+            deleted = Enterprise.objects.restorable()
             found = enterprises_allowing(actor, "enterprise.delete", among=deleted)
         else:
             found = enterprises_allowing(actor, "enterprise.view")
@@ -170,6 +181,19 @@ class EnterpriseViewSet(
         if enterprise is None:
             raise NotFound(_("Not found."))
         return Response(EnterpriseSerializer(enterprise).data)
+
+    @extend_schema(
+        responses=inline_serializer(
+            "EnterprisePermissionsOfMine",
+            {"permissions": serializers.DictField(child=serializers.BooleanField())},
+        ),
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def permissions(self, request: Request, pk: str) -> Response:
+        """What the caller may do in the enterprise, and what not, in one answer."""
+        allowed = permissions_in_enterprise(actor_of(request), self.get_object())
+        return Response({"permissions": answers(allowed, DEFAULTS)})
 
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])

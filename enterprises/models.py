@@ -1,5 +1,6 @@
 """Enterprises and their members. Tables, columns and codes are those of AstronAgent's organisation data."""
 
+from datetime import datetime
 from typing import Self
 
 from django.core.exceptions import ValidationError
@@ -8,6 +9,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.deletion import cascade_unless_first
 from accounts.fields import Stamped, TinyIntegerField
 from accounts.models import User
 from audit.rows import AuditedQuerySet
@@ -27,6 +29,13 @@ class EnterpriseRole(models.IntegerChoices):
 class EnterpriseQuerySet(AuditedQuerySet["Enterprise"]):
     def alive(self) -> Self:
         return self.filter(deleted=False)
+
+    def restorable(self) -> Self:
+        return self.filter(deleted=True, purge_begun=None)
+
+    def outlived(self, moment: datetime) -> Self:
+        """Those that were deleted before `moment`, and those whose purge was cut off."""
+        return self.filter(Q(deleted=True, update_time__lt=moment) | Q(purge_begun__isnull=False))
 
 
 class Enterprise(Stamped):
@@ -49,6 +58,8 @@ class Enterprise(Stamped):
     )
     expire_time = models.DateTimeField(_("expires"), null=True, blank=True)
     deleted = models.BooleanField(_("deleted"), default=False)
+    #: Once it is set, nothing brings the row back: what is in it goes, then the row.
+    purge_begun = models.DateTimeField(_("purge begun"), null=True, blank=True, editable=False)
     # MySQL has no conditional unique constraint: the live name is NULL once deleted, and NULLs differ.
     live_name = models.GeneratedField(
         expression=Case(When(Q(deleted=False), then=F("name")), default=Value(None)),
@@ -89,7 +100,7 @@ class EnterpriseUser(Stamped):
     )
     user = models.ForeignKey(
         User,
-        on_delete=models.CASCADE,
+        on_delete=cascade_unless_first,
         to_field="uid",
         db_column="uid",
         related_name="enterprise_memberships",

@@ -36,7 +36,7 @@ DEFAULTS: dict[str, EnterpriseDefault] = {
     "space.create": EnterpriseDefault("space", _("Create a space"), "og"),
     "space.edit": EnterpriseDefault("space", _("Edit a space"), "og"),
     "space.delete": EnterpriseDefault("space", _("Delete a space"), "og"),
-    "member.list": EnterpriseDefault("member", _("List members"), "og"),
+    "member.list": EnterpriseDefault("member", _("List members"), "ogs"),
     "member.change_role": EnterpriseDefault("member", _("Change a member's role"), "og"),
     "member.remove": EnterpriseDefault("member", _("Remove a member"), "og"),
     "member.limits": EnterpriseDefault("member", _("See the limits"), "og"),

@@ -4,6 +4,8 @@ Every deed that changes who belongs to an enterprise, or to a space of it, first
 it then reads of members and limits stays true until it is done.
 """
 
+from datetime import datetime
+
 from django.db import IntegrityError
 from django.dispatch import Signal
 from django.utils import timezone
@@ -19,6 +21,8 @@ from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser, Servi
 
 #: Sent with `enterprise`, `user` and `heir` (the officer) in the transaction that ends the membership of `user`.
 member_gone = Signal()
+#: Sent with `enterprise` in the transaction that makes it one of another type.
+enterprise_retyped = Signal()
 #: Sent with `enterprise` in the transaction that hides it.
 enterprise_deleted = Signal()
 
@@ -33,6 +37,12 @@ class LastOfficer(Refused):
     code = "last_officer"
 
 
+class BeingPurged(Refused):
+    """Of what was deleted, a part is gone already: the rest follows."""
+
+    code = "being_purged"
+
+
 class NotAMember(NotFound):
     code = "not_a_member"
 
@@ -45,12 +55,17 @@ def create_enterprise(
     service_type: ServiceType = ServiceType.TEAM,
     logo_url: str = "",
     avatar_url: str = "",
+    officer: User | None = None,
 ) -> Enterprise:
-    """An enterprise whose officer is its creator. Its name is unique among the living ones."""
+    """An enterprise whose officer is its creator; an operator may make it for somebody else.
+
+    Its name is unique among the living ones.
+    """
     by.require_scope("enterprise.create")
+    officer = for_whom(officer, by)
     enterprise = Enterprise(
         name=tidy_name(name),
-        creator=by.user,
+        creator=officer,
         service_type=service_type,
         logo_url=picture_address("logo_url", logo_url),
         avatar_url=picture_address("avatar_url", avatar_url),
@@ -58,10 +73,44 @@ def create_enterprise(
     try:
         with recording():
             enterprise.save()
-            enterprise.members.create(user=by.user, role=EnterpriseRole.OFFICER)
+            enterprise.members.create(user=officer, role=EnterpriseRole.OFFICER)
     except IntegrityError:
         raise _name_taken(enterprise) from None
     return enterprise
+
+
+def for_whom(user: User | None, by: Actor) -> User:
+    """Who gets what `by` makes: they, or whom an operator has chosen."""
+    if user is None or user == by.user:
+        return by.user
+    by.require_operator()
+    if not user.is_active:
+        raise invalid("user", _("%(user)s is deactivated.") % {"user": user})
+    return user
+
+
+@audited("enterprise.terms")
+def set_terms(
+    enterprise: Enterprise,
+    *,
+    by: Actor,
+    service_type: ServiceType,
+    expire_time: datetime | None,
+    org_id: int | None,
+) -> None:
+    """What an enterprise has been promised, for operators to say. Its spaces are of its type, now and later."""
+    by.require_operator()
+    enterprise_now = locked(enterprise)
+    retyped = enterprise_now.service_type != service_type
+    Enterprise.objects.filter(pk=enterprise.pk).update(
+        service_type=service_type,
+        expire_time=expire_time,
+        org_id=org_id,
+        update_time=timezone.now(),
+    )
+    enterprise.refresh_from_db()
+    if retyped:
+        enterprise_retyped.send(Enterprise, enterprise=enterprise)
 
 
 @audited("enterprise.change")
@@ -179,14 +228,16 @@ def delete_enterprise(enterprise: Enterprise, *, by: Actor) -> None:
 @audited("enterprise.delete")
 def hide_enterprise(enterprise: Enterprise) -> None:
     """As `delete_enterprise`, for the admin, which says who may."""
-    Enterprise.objects.filter(pk=enterprise.pk).update(deleted=True, update_time=timezone.now())
+    living = Enterprise.objects.alive().filter(pk=enterprise.pk)
+    if not living.update(deleted=True, update_time=timezone.now()):
+        raise NotFound(_("Not found."))
     enterprise_deleted.send(Enterprise, enterprise=enterprise)
 
 
 @audited("enterprise.restore")
 def restore_enterprise(enterprise: Enterprise, *, by: Actor) -> Enterprise:
     """Show a deleted enterprise again with all that was in it; NameTaken if another has got its name."""
-    deleted = Enterprise.objects.filter(deleted=True, pk=enterprise.pk)
+    deleted = Enterprise.objects.restorable().filter(pk=enterprise.pk)
     if not enterprises_allowing(by, "enterprise.delete", among=deleted).exists():
         raise NotFound(_("Not found."))
     return unhide_enterprise(enterprise)
@@ -197,9 +248,9 @@ def unhide_enterprise(enterprise: Enterprise) -> Enterprise:
     """As `restore_enterprise`, for the admin, which says who may."""
     try:
         with recording():
-            Enterprise.objects.filter(pk=enterprise.pk).update(
-                deleted=False, update_time=timezone.now()
-            )
+            hidden = Enterprise.objects.restorable().filter(pk=enterprise.pk)
+            if not hidden.update(deleted=False, update_time=timezone.now()):
+                raise BeingPurged(_("%(name)s is being removed for ever.") % {"name": enterprise})
     except IntegrityError:
         raise _name_taken(enterprise) from None
     enterprise.deleted = False

@@ -31,7 +31,7 @@ from robots.manifest import Manifest
 from robots.models import Robot, RobotVersion
 from robots.parameters import with_defaults
 from robots.passwords import MASK, hidden_names, masked
-from spaces.access import deeds_in, may, spaces_allowing
+from spaces.access import may, permissions_in, spaces_allowing
 from spaces.models import Space
 from spaces.working import focus_of
 
@@ -125,7 +125,7 @@ def robot(request: HttpRequest, uid: UUID) -> HttpResponse:
     """One robot: its versions and its recent runs."""
     actor = actor_of(request)
     found = _robot(actor, uid)
-    deeds = deeds_in(actor, found.space)
+    deeds = permissions_in(actor, found.space)
     versions = list(found.versions.select_related("created_by")[:50])
     for version in versions:
         version.enabled = version.pk == found.enabled_version_id  # type: ignore[attr-defined]
@@ -323,7 +323,7 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
     )
     found = get_object_or_404(visible, uid=uid)
     own = found.requested_by_id == actor.user.pk
-    deeds = deeds_in(actor, found.space)
+    deeds = permissions_in(actor, found.space)
     context = {
         "execution": found,
         "params": _pretty(masked(found.version.parameters, found.params)),

@@ -3,6 +3,9 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+#: In place of our id: the row that it had become is no longer there, and does not come back.
+PURGED = 0
+
 
 class Imported(models.Model):
     """A row of another system, and which row of ours it has become."""

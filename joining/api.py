@@ -17,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
 from accounts.refusals import NotFound
+from accounts.tables import as_csv
 from accounts.validation import checked
 from enterprises.access import enterprises_allowing, require_in_enterprise
 from enterprises.models import Enterprise
@@ -25,7 +26,7 @@ from joining.batch import invite_all
 from joining.models import Application, ApplicationStatus, Invite, InviteRole, InviteStatus, key_in
 from joining.search import search_users
 from joining.seats import seats_of
-from joining.tables import as_csv, read_accounts
+from joining.tables import read_accounts
 from spaces.access import known_spaces, require
 from spaces.api import SpaceMemberSerializer
 from spaces.limits import most_spaces, type_of

@@ -110,6 +110,22 @@ def add_member(space: Space, uid: str, role: SpaceRole, *, by: Actor) -> SpaceUs
     return space.members.create(user=user, role=role)
 
 
+@audited("enterprise.member_add")
+def enrol_colleague(
+    enterprise: Enterprise, uid: str, role: EnterpriseRole, *, by: Actor
+) -> EnterpriseUser:
+    """Make somebody a member of an enterprise without asking them: for operators, as of a list that they were given."""
+    by.require_operator()
+    enterprise = enterprises.locked(enterprise)
+    _check_role(role, rank_in_enterprise(by, enterprise))
+    user = user_of(uid)
+    if _is_member(enterprise, user):
+        raise _already_member(user, enterprise)
+    _withdraw_open(enterprise, user)
+    require_seat(enterprise)
+    return enterprise.members.create(user=user, role=role)
+
+
 # Invites -----------------------------------------------------------------------------------------
 
 

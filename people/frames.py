@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import Actor, actor_of
 from accounts.refusals import Forbidden
-from enterprises.access import OPERATOR, deeds_in_enterprise, enterprises_allowing
+from enterprises.access import OPERATOR, enterprises_allowing, permissions_in_enterprise
 from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser
 from joining.models import InviteRole
-from spaces.access import deeds_in, known_spaces
+from spaces.access import known_spaces, permissions_in
 from spaces.limits import type_of
 from spaces.models import Space, SpaceRole, SpaceUser
 
@@ -175,12 +175,12 @@ def frame_of(request: HttpRequest, kind: str, pk: int) -> Frame:
             space,
             actor,
             mine.values_list("role", flat=True).first(),
-            deeds_in(actor, space),
-            frozenset() if house is None else deeds_in_enterprise(actor, house),
+            permissions_in(actor, space),
+            frozenset() if house is None else permissions_in_enterprise(actor, house),
         )
     enterprise = get_object_or_404(enterprises_allowing(actor, "enterprise.view"), pk=pk)
     membership = EnterpriseUser.objects.filter(enterprise=enterprise, user=actor.user)
-    deeds = deeds_in_enterprise(actor, enterprise)
+    deeds = permissions_in_enterprise(actor, enterprise)
     return Frame(enterprise, actor, membership.values_list("role", flat=True).first(), deeds, deeds)
 
 

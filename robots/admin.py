@@ -1,19 +1,19 @@
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from accounts.admin_parts import Careful, FoundById
-from accounts.refusals import Invalid, Refused
+from accounts.admin_parts import Careful, FoundById, Hiding
+from accounts.purging import Steps
+from accounts.refusals import Invalid
 from robots import services
 from robots.models import Robot, RobotVersion
+from robots.purging import purge_robot
 
 
 class VersionInline(TabularInline):
@@ -45,14 +45,14 @@ class RobotForm(forms.ModelForm):  # type: ignore[type-arg]
         given: dict[str, Any] = super().clean() or {}
         robot: Robot = self.instance
         neighbours = Robot.objects.alive().filter(space=robot.space_id).exclude(pk=robot.pk)
-        if not given.get("deleted") and neighbours.filter(name=given.get("name")).exists():
+        if not robot.deleted and neighbours.filter(name=given.get("name")).exists():
             self.add_error("name", _("The space has a robot of this name already."))
         return given
 
 
 @admin.register(Robot)
-class RobotAdmin(FoundById, ModelAdmin):
-    """Robots of every space. Deleting hides; what is hidden can be restored here.
+class RobotAdmin(FoundById, Hiding, ModelAdmin):
+    """Robots of every space. Deleting hides; what is hidden can be restored here, or purged.
 
     A robot never moves to another space: its runs would stay behind.
     """
@@ -66,7 +66,6 @@ class RobotAdmin(FoundById, ModelAdmin):
     form = RobotForm
     exclude = ["live_name"]
     inlines = [VersionInline]
-    actions = ["restore"]
 
     @display(
         description=_("State"),
@@ -79,35 +78,17 @@ class RobotAdmin(FoundById, ModelAdmin):
             return "resting", gettext("No enabled version")
         return "ready", gettext("Ready")
 
-    @admin.action(description=_("Restore the selected robots"), permissions=["change"])
-    def restore(self, request: HttpRequest, queryset: QuerySet[Robot]) -> None:
-        """Bring back each robot whose name is free, and tell which are not."""
-        restored = 0
-        for robot in queryset.filter(deleted=True).select_related("space"):
-            try:
-                services.restore_robot(robot)
-                restored += 1
-            except Refused as error:
-                self.message_user(request, str(error), "warning")
-        if restored:
-            self.message_user(request, _("%(count)d restored.") % {"count": restored})
+    def hide(self, row: Robot) -> None:
+        services.hide_robot(row)
+
+    def unhide(self, row: Robot) -> None:
+        services.restore_robot(row)
+
+    def purged(self, row: Robot) -> Steps:
+        return purge_robot(row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
-
-    def get_deleted_objects(
-        self, objs: Iterable[Robot], request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """What deleting takes away: the robots alone, for it only hides them."""
-        names = [str(robot) for robot in objs]
-        return names, {str(Robot._meta.verbose_name_plural): len(names)}, set(), []
-
-    def delete_model(self, request: HttpRequest, obj: Robot) -> None:
-        services.hide_robot(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Robot]) -> None:
-        for robot in queryset:
-            services.hide_robot(robot)
 
 
 @admin.register(RobotVersion)

@@ -1,6 +1,7 @@
 """Robots and their immutable versions."""
 
 import uuid
+from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
@@ -18,6 +19,13 @@ from spaces.models import Space
 class RobotQuerySet(AuditedQuerySet["Robot"]):
     def alive(self) -> Self:
         return self.filter(deleted=False)
+
+    def restorable(self) -> Self:
+        return self.filter(deleted=True, purge_begun=None)
+
+    def outlived(self, moment: datetime) -> Self:
+        """Those that were deleted before `moment`, and those whose purge was cut off."""
+        return self.filter(Q(deleted=True, updated_at__lt=moment) | Q(purge_begun__isnull=False))
 
     def visible_to(self, actor: Actor) -> Self:
         """The only door by which a request reaches a robot."""
@@ -50,6 +58,8 @@ class Robot(Audited):
         verbose_name=_("enabled version"),
     )
     deleted = models.BooleanField(_("deleted"), default=False)
+    #: Once it is set, nothing brings the row back: what is in it goes, then the row.
+    purge_begun = models.DateTimeField(_("purge begun"), null=True, blank=True, editable=False)
     live_name = models.GeneratedField(
         expression=Case(When(Q(deleted=False), then=F("name")), default=Value(None)),
         output_field=models.CharField(max_length=100, null=True),
@@ -116,3 +126,10 @@ class RobotVersion(Audited):
         if not self._state.adding:
             raise TypeError("A published version never changes: publish another one.")
         super().save(*args, **kwargs)
+
+
+class PackageShelf(models.Model):
+    """One row, whose lock orders putting packages on the shelf and taking the last of a kind away."""
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -1,8 +1,10 @@
 """What may be done with robots: create, publish, enable, describe, delete."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -13,14 +15,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
-from accounts.refusals import Invalid, Refused
+from accounts.refusals import Invalid, NotFound, Refused
 from audit.recording import attempt, deed, recording
+from enterprises.services import BeingPurged
 from robots import packages
 from robots.models import Robot, RobotVersion
 from robots.packages import PackageInfo
 from robots.refusals import PackageRefused
+from robots.shelf import shelf
 from spaces.access import require
 from spaces.models import Space
+
+T = TypeVar("T")
 
 
 class NameTaken(Refused):
@@ -70,7 +76,12 @@ def delete_robot(robot: Robot, *, by: Actor) -> None:
 def hide_robot(robot: Robot) -> None:
     """As `delete_robot`, for the admin, which says who may."""
     with deed("robot.delete", robot):
-        Robot.objects.filter(pk=robot.pk).update(deleted=True, updated_at=timezone.now())
+        if (
+            not Robot.objects.alive()
+            .filter(pk=robot.pk)
+            .update(deleted=True, updated_at=timezone.now())
+        ):
+            return  # somebody else was first
         robot_deleted.send(Robot, robot=robot)
 
 
@@ -78,7 +89,9 @@ def restore_robot(robot: Robot) -> None:
     """Show a deleted robot again; NameTaken if another has got its name. The admin says who may."""
     try:
         with deed("robot.restore", robot):
-            Robot.objects.filter(pk=robot.pk).update(deleted=False, updated_at=timezone.now())
+            hidden = Robot.objects.restorable().filter(pk=robot.pk)
+            if not hidden.update(deleted=False, updated_at=timezone.now()):
+                raise BeingPurged(_("%(name)s is being removed for ever.") % {"name": robot})
     except IntegrityError:
         raise _name_taken(robot) from None
 
@@ -100,10 +113,13 @@ def create_and_publish(
         require(by, "robot.edit", space=space)
         require(by, "robot.publish", space=space)
         checked_name(name)
-        upload = _receive(file, file_name)
-        with recording():
-            robot = create_robot(space=space, name=name, by=by, description=description)
-            return robot, _publish(robot, upload, by=by, note="", enable=True)
+
+        def publish(upload: Upload) -> tuple[Robot, RobotVersion]:
+            with recording():
+                robot = create_robot(space=space, name=name, by=by, description=description)
+                return robot, _publish(robot, upload, by=by, note="", enable=True)
+
+        return _received(file, file_name, publish)
 
 
 def publish_version(
@@ -116,7 +132,21 @@ def publish_version(
     """
     with attempt("robot.publish", robot, by=by):
         require(by, "robot.publish", space=robot.space)
-        return _publish(robot, _receive(file, file_name), by=by, note=note, enable=enable)
+        publish = partial(_publish, robot, by=by, note=note, enable=enable)
+        return _received(file, file_name, publish)
+
+
+class _Swept(Exception):
+    """A purge has taken the package away, since nobody needed the same bytes until a moment ago."""
+
+
+def _received(file: BinaryIO, file_name: str, publish: Callable[[Upload], T]) -> T:
+    """Receive the file and publish it; once more where it was swept in between."""
+    while True:
+        try:
+            return publish(_receive(file, file_name))
+        except _Swept:
+            file.seek(0)
 
 
 def _receive(file: BinaryIO, file_name: str) -> Upload:
@@ -150,7 +180,9 @@ def _publish_in_turn(
     robot: Robot, upload: Upload, *, by: Actor, note: str, enable: bool
 ) -> RobotVersion:
     info = upload.info
-    locked = Robot.objects.select_for_update().get(pk=robot.pk)
+    locked = Robot.objects.select_for_update().filter(pk=robot.pk).first()
+    if locked is None:
+        raise NotFound(_("Not found."))
     version = locked.versions.order_by("-number").first()
     if version is None or version.digest != info.digest:
         highest = locked.versions.aggregate(Max("number"))["number__max"] or 0
@@ -167,6 +199,9 @@ def _publish_in_turn(
             note=note[:500],
             created_by=by.user,
         )
+        with shelf():
+            if not default_storage.exists(upload.key):
+                raise _Swept
     if enable:
         _enable(locked, version)
     robot.refresh_from_db()

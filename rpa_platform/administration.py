@@ -39,7 +39,9 @@ _GROUPS = [
         _("Organisation"),
         [
             _item(_("Enterprises"), "apartment", "enterprises.enterprise"),
+            _item(_("Enterprise members"), "badge", "enterprises.enterpriseuser"),
             _item(_("Spaces"), "workspaces", "spaces.space"),
+            _item(_("Space members"), "group_add", "spaces.spaceuser"),
             _item(_("Invites"), "mail", "joining.invite"),
             _item(_("Applications"), "how_to_reg", "joining.application"),
             _item(_("Shares"), "share", "sharing.share"),

@@ -24,7 +24,7 @@ from executions.choices import Status
 from executions.models import DEFAULT_POOL, Execution, ExecutionEvent, Runner
 from executions.runner.context import RunnerContext
 from executions.sandbox import SandboxUnavailable
-from spaces.access import missing_permissions
+from spaces.access import missing_permissions, unknown_permissions
 
 _OLDEST = {"mariadb": (10, 11), "mysql": (8, 4)}
 _LEAST_FREE = 2**30
@@ -123,7 +123,11 @@ def _permissions() -> Seen:
     if missing:
         remedy = "Run: manage.py migrate. It adds the default rows that are missing."
         yield Level.FAILURE, f"No row grants: {', '.join(missing)}.", remedy
-    else:
+    unknown = unknown_permissions()
+    if unknown:
+        remedy = "They are of an older version, or put in by hand: delete these rows."
+        yield Level.WARNING, f"Nothing asks for: {', '.join(unknown)}.", remedy
+    if not missing and not unknown:
         yield Level.OK, "a row for every permission that the code asks for"
 
 

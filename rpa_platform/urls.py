@@ -15,7 +15,7 @@ from executions.api import ExecutionViewSet
 from robots import pages as robot_pages
 from robots.api import RobotViewSet
 from rpa_platform import machines, operations
-from spaces.api import SpaceMemberViewSet, SpaceViewSet
+from spaces.api import PermissionTables, SpaceMemberViewSet, SpaceViewSet
 
 router = SimpleRouter()
 router.register("enterprises", EnterpriseViewSet, "enterprise")
@@ -24,6 +24,7 @@ router.register("robots", RobotViewSet, "api-robot")
 router.register("executions", ExecutionViewSet, "execution")
 
 _run = "api/v1/executions/<uuid:uid>"
+_table: Any = {"get": "retrieve"}
 _member: Any = {"patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
@@ -65,6 +66,7 @@ urlpatterns = [
         SpaceMemberViewSet.as_view(_member),
         name="space-member",
     ),
+    path("api/v1/permissions/", PermissionTables.as_view(_table), name="permission-tables"),
     path("api/v1/", include("joining.urls")),
     path("api/v1/", include("sharing.urls")),
     path("api/v1/", include(router.urls)),

@@ -4,6 +4,9 @@ Permission is data: a row of `SpacePermission` a deed, a column a role. What an 
 view does not exist for them.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from django.db import connection
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -18,23 +21,24 @@ from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
 from spaces.models import Space, SpacePermission, SpaceQuerySet, SpaceRole, SpaceUser
 from spaces.permissions import DEFAULTS
 
-#: Which deeds the roles of somebody grant them, and where. As it stands because every request asks it, and
-#: building it of querysets took longer than anything else in a request.
-_GRANTS = f"""
+#: When a member may do a deed by their role. As it stands because every request asks it, and building it of
+#: querysets took longer than anything else in a request. Each question below asks it for other columns.
+_RULE = f"""
     FROM agent_space_user member
-    JOIN agent_space_permission deed ON deed.owner AND member.role = {SpaceRole.OWNER:d}
-        OR deed.admin AND member.role = {SpaceRole.ADMIN:d}
-        OR deed.member AND member.role = {SpaceRole.MEMBER:d}
     JOIN agent_space room ON room.id = member.space_id
     LEFT JOIN agent_enterprise house ON house.id = room.enterprise_id
-    WHERE member.uid = %s
+    CROSS JOIN agent_space_permission deed
+    WHERE (deed.owner AND member.role = {SpaceRole.OWNER:d}
+        OR deed.admin AND member.role = {SpaceRole.ADMIN:d}
+        OR deed.member AND member.role = {SpaceRole.MEMBER:d})
     AND (deed.available_expired OR house.expire_time IS NULL OR house.expire_time > %s)
 """
-_WHERE = f"SELECT member.space_id {_GRANTS} AND deed.permission_key = %s"
-_WHICH = f"""
-    SELECT deed.permission_key {_GRANTS} AND member.space_id = %s
-    AND NOT room.deleted AND (house.id IS NULL OR NOT house.deleted)
-"""
+_SPACES = f"SELECT member.space_id {_RULE} AND deed.permission_key = %s AND member.uid = %s"
+_PERMISSIONS = (
+    f"SELECT deed.permission_key {_RULE} AND member.space_id = %s AND member.uid = %s "
+    "AND NOT room.deleted AND (house.id IS NULL OR NOT house.deleted)"
+)
+_MEMBERS = f"SELECT member.id {_RULE} AND deed.permission_key = %s"
 
 
 def spaces_allowing(
@@ -51,23 +55,37 @@ def spaces_allowing(
         return spaces.none()
     if actor.is_operator:
         return spaces
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    return spaces.filter(
-        pk__in=RawSQL(_WHERE, [actor.user.uid, now, permission])  # noqa: S611 - a constant
-    )
+    return spaces.filter(pk__in=_ruled(_SPACES, permission, actor.user.uid))
 
 
-def deeds_in(actor: Actor, space: Space) -> frozenset[str]:
-    """All that `actor` may do in a living space, for a page with many buttons: as many times `may`."""
+def permissions_in(actor: Actor, space: Space) -> frozenset[str]:
+    """All that `actor` may do there: what `may` would answer to each permission, asked at once."""
     if not actor.user.is_active:
         return frozenset()
     if actor.is_operator:
-        return frozenset(DEFAULTS)
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
+        alive = Space.objects.alive().filter(pk=space.pk).exists()
+        return frozenset(DEFAULTS) if alive else frozenset()
     with connection.cursor() as cursor:
-        cursor.execute(_WHICH, [actor.user.uid, now, space.pk])
+        cursor.execute(_PERMISSIONS, [_now(), space.pk, actor.user.uid])
         granted = [key for (key,) in cursor.fetchall()]
     return frozenset(key for key in granted if key in DEFAULTS and actor.in_scope(key))
+
+
+def members_allowed(permission: str, members: Iterable[SpaceUser]) -> set[int]:
+    """The keys of those `members` who may do it there, asked at once; see `may`."""
+    there = SpaceUser.objects.filter(
+        pk__in=[each.pk for each in members], user__is_active=True, space__in=Space.objects.alive()
+    )
+    able = Q(user__is_superuser=True) | Q(pk__in=_ruled(_MEMBERS, permission))
+    return set(there.filter(able).values_list("pk", flat=True))
+
+
+def _ruled(question: str, *of: Any) -> RawSQL:
+    return RawSQL(question, [_now(), *of])  # noqa: S611 - questions are constants
+
+
+def _now() -> Any:
+    return connection.ops.adapt_datetimefield_value(timezone.now())
 
 
 def may(actor: Actor, permission: str, *, space: Space) -> bool:
@@ -114,14 +132,32 @@ def rank_of(actor: Actor, space: Space) -> int:
     return role.values_list("role", flat=True).first() or SpaceRole.MEMBER
 
 
+_TABLES: tuple[tuple[type[Any], Mapping[str, Any]], ...] = (
+    (EnterprisePermission, ENTERPRISE_DEFAULTS),
+    (SpacePermission, DEFAULTS),
+)
+
+
 def missing_permissions() -> list[str]:
     """What the code asks about and the tables have no row for, as `table: permission`.
 
     Without its row a deed is refused to everybody but operators.
     """
-    asked = ((EnterprisePermission, ENTERPRISE_DEFAULTS), (SpacePermission, DEFAULTS))
-    missing = []
-    for table, defaults in asked:
-        known = set(table.objects.values_list("permission_key", flat=True))
-        missing += [f"{table._meta.db_table}: {key}" for key in defaults if key not in known]
-    return missing
+    return [
+        f"{table._meta.db_table}: {key}"
+        for table, defaults in _TABLES
+        for key in sorted(defaults.keys() - _keys(table))
+    ]
+
+
+def unknown_permissions() -> list[str]:
+    """The rows that the code never asks about: who edits one waits in vain for its effect."""
+    return [
+        f"{table._meta.db_table}: {key}"
+        for table, defaults in _TABLES
+        for key in sorted(_keys(table) - defaults.keys())
+    ]
+
+
+def _keys(table: type[Any]) -> set[str]:
+    return set(table.objects.values_list("permission_key", flat=True))

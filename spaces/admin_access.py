@@ -85,8 +85,6 @@ class GrantForm(forms.Form):
 class ExplainsAccess:
     """For the ModelAdmin of the permissions: its page `explain/`. For operators alone."""
 
-    list_before_template = "admin/explain_access_link.html"
-
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.explain_view)  # type: ignore[attr-defined]
         return [

@@ -7,7 +7,7 @@ from django import forms
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -17,12 +17,14 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.actors import Actor, actor_of
 from accounts.refusals import NotFound
 from accounts.validation import checked
-from enterprises.access import enterprises_allowing
-from enterprises.api import Chosen
-from enterprises.models import Enterprise
+from enterprises.access import enterprises_allowing, permissions_in_enterprise
+from enterprises.api import Chosen, answers
+from enterprises.models import Enterprise, EnterprisePermission
+from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
 from spaces import services
-from spaces.access import known_spaces, spaces_allowing
-from spaces.models import Space, SpaceQuerySet, SpaceRole, SpaceUser
+from spaces.access import known_spaces, permissions_in, spaces_allowing
+from spaces.models import Space, SpacePermission, SpaceQuerySet, SpaceRole, SpaceUser
+from spaces.permissions import DEFAULTS
 
 
 class SpaceSerializer(serializers.ModelSerializer[Space]):
@@ -139,6 +141,9 @@ def shown_to(spaces: SpaceQuerySet, actor: Actor) -> QuerySet[Any]:
     )
 
 
+_ANSWERS = serializers.DictField(child=serializers.BooleanField())
+
+
 class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Space]):
     """The spaces of the caller, and of the enterprises that list them to the caller."""
 
@@ -216,6 +221,29 @@ class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
             raise NotFound(_("Not found."))
         return Response(SpaceSerializer(space).data)
 
+    @extend_schema(
+        responses=inline_serializer(
+            "SpacePermissionsOfMine",
+            {
+                "permissions": _ANSWERS,
+                "enterprise_permissions": serializers.DictField(
+                    child=serializers.BooleanField(),
+                    help_text="In the enterprise that the space belongs to; empty for a personal space.",
+                ),
+            },
+        ),
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def permissions(self, request: Request, pk: str) -> Response:
+        """What the caller may do in the space, and what not, in one answer."""
+        space, actor = self.get_object(), actor_of(request)
+        house: dict[str, bool] = {}
+        if space.enterprise is not None:
+            house = answers(permissions_in_enterprise(actor, space.enterprise), ENTERPRISE_DEFAULTS)
+        mine = answers(permissions_in(actor, space), DEFAULTS)
+        return Response({"permissions": mine, "enterprise_permissions": house})
+
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])
     def leave(self, request: Request, pk: str) -> Response:
@@ -255,3 +283,57 @@ class SpaceMemberViewSet(GenericViewSet[Any]):
         """End a membership."""
         services.remove_member(self.get_object(), member, by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class _PermissionSerializer(serializers.ModelSerializer[Any]):
+    description = serializers.SerializerMethodField(help_text="In the caller's language.")
+
+    def get_description(self, row: Any) -> str:
+        return _(row.description) if row.description else ""
+
+
+class EnterprisePermissionSerializer(_PermissionSerializer):
+    class Meta:
+        model = EnterprisePermission
+        fields = [
+            *("permission_key", "module", "description"),
+            *("officer", "governor", "staff", "available_expired"),
+        ]
+        read_only_fields = fields
+
+
+class SpacePermissionSerializer(_PermissionSerializer):
+    class Meta:
+        model = SpacePermission
+        fields = [
+            *("permission_key", "module", "point", "description"),
+            *("owner", "admin", "member", "available_expired"),
+        ]
+        read_only_fields = fields
+
+
+class PermissionTables(GenericViewSet[Any]):
+    """Who may do what, by role."""
+
+    queryset = SpacePermission.objects.none()
+    serializer_class = SpacePermissionSerializer
+    pagination_class = None
+
+    @extend_schema(
+        responses=inline_serializer(
+            "PermissionTables",
+            {
+                "enterprise": EnterprisePermissionSerializer(many=True),
+                "space": SpacePermissionSerializer(many=True),
+            },
+        )
+    )
+    def retrieve(self, request: Request) -> Response:
+        """Both tables, whole: what each role of an enterprise and of a space may do."""
+        house, spaces = EnterprisePermission.objects.all(), SpacePermission.objects.all()
+        return Response(
+            {
+                "enterprise": EnterprisePermissionSerializer(house, many=True).data,
+                "space": SpacePermissionSerializer(spaces, many=True).data,
+            }
+        )

@@ -1,5 +1,6 @@
 """Spaces, where robots live, and their members. Tables, columns and codes are AstronAgent's."""
 
+from datetime import datetime
 from typing import Self
 
 from django.core.exceptions import ValidationError
@@ -7,6 +8,7 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
+from accounts.deletion import cascade_unless_first
 from accounts.fields import Stamped, TinyIntegerField
 from accounts.models import User
 from audit.rows import AuditedQuerySet
@@ -30,6 +32,13 @@ class SpaceQuerySet(AuditedQuerySet["Space"]):
     def alive(self) -> Self:
         """Spaces that are not deleted, nor is the enterprise that they belong to."""
         return self.filter(deleted=False).filter(Q(enterprise=None) | Q(enterprise__deleted=False))
+
+    def restorable(self) -> Self:
+        return self.filter(deleted=True, purge_begun=None)
+
+    def outlived(self, moment: datetime) -> Self:
+        """Those that were deleted before `moment`, and those whose purge was cut off."""
+        return self.filter(Q(deleted=True, update_time__lt=moment) | Q(purge_begun__isnull=False))
 
 
 class Space(Stamped):
@@ -56,6 +65,8 @@ class Space(Stamped):
     )
     type = TinyIntegerField(_("type"), choices=SpaceType.choices, default=SpaceType.FREE)
     deleted = models.BooleanField(_("deleted"), default=False)
+    #: Once it is set, nothing brings the row back: what is in it goes, then the row.
+    purge_begun = models.DateTimeField(_("purge begun"), null=True, blank=True, editable=False)
     # See Enterprise.live_name; a personal name is unique for its owner, another within its enterprise.
     live_name = models.GeneratedField(
         expression=Case(When(Q(deleted=False), then=F("name")), default=Value(None)),
@@ -106,7 +117,7 @@ class SpaceUser(Stamped):
     )
     user = models.ForeignKey(
         User,
-        on_delete=models.CASCADE,
+        on_delete=cascade_unless_first,
         to_field="uid",
         db_column="uid",
         related_name="space_memberships",

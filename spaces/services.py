@@ -7,6 +7,7 @@ many spaces there are, takes those that there are first: what it then reads stay
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import F
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -35,6 +36,10 @@ class TooManySpaces(Refused):
     code = "too_many_spaces"
 
 
+class EnterpriseDeleted(Refused):
+    code = "enterprise_deleted"
+
+
 class LastOwner(Refused):
     """A space always has its owner: ownership is handed over first."""
 
@@ -53,21 +58,27 @@ def create_space(
     enterprise: Enterprise | None = None,
     description: str = "",
     avatar_url: str = "",
+    owner: User | None = None,
 ) -> Space:
-    """A space of an enterprise, or of `by` alone, who becomes its owner. Its type is that of whom it belongs to."""
-    space = Space(name=tidy_name(name), creator=by.user, enterprise=enterprise)
+    """A space of an enterprise, or of `by` alone, who becomes its owner; an operator may make it for somebody else.
+
+    Its type is that of whom it belongs to.
+    """
+    chosen = None if owner is None else enterprises.for_whom(owner, by)
+    space = Space(name=tidy_name(name), creator=chosen or by.user, enterprise=enterprise)
     space.description = _checked_description(description)
     space.avatar_url = picture_address("avatar_url", avatar_url)
     try:
         with recording():
             if enterprise is None:
                 by.require_scope("space.create_personal")
-                owner, space.type = by.user, _check_personal_limit(by.user)
+                owner = chosen or by.user
+                space.type = _check_personal_limit(owner)
             else:
                 enterprise = enterprises.locked(enterprise)
                 require_in_enterprise(by, "space.create", enterprise=enterprise)
                 _check_limit(enterprise)
-                owner, space.type = _owner_in(enterprise, by), type_of(enterprise)
+                owner, space.type = _owner_in(enterprise, by, chosen), type_of(enterprise)
             space.save()
             space.members.create(user=owner, role=SpaceRole.OWNER)
     except IntegrityError:
@@ -97,6 +108,23 @@ def change_space(
     except IntegrityError:
         raise _name_taken(space) from None
     return space
+
+
+@audited("space.type")
+def set_space_type(space: Space, of_type: SpaceType, *, by: Actor) -> None:
+    """Make a personal space free or pro, for operators. An enterprise's spaces have its type."""
+    by.require_operator()
+    space = locked(space)
+    if space.enterprise_id is not None or of_type not in (SpaceType.FREE, SpaceType.PRO):
+        message = _("A personal space is free or pro; an enterprise's has the enterprise's type.")
+        raise invalid("type", message)
+    Space.objects.filter(pk=space.pk).update(type=of_type, update_time=timezone.now())
+
+
+def retype_spaces(enterprise: Enterprise, **_of_signal: Any) -> None:
+    """An enterprise is of another type now: so are its spaces, the deleted ones too."""
+    spaces = Space.objects.filter(enterprise=enterprise)
+    spaces.update(type=type_of(enterprise), update_time=F("update_time"))
 
 
 def visit_space(space: Space, *, by: Actor) -> None:
@@ -180,13 +208,15 @@ def delete_space(space: Space, *, by: Actor) -> None:
 @audited("space.delete")
 def hide_space(space: Space) -> None:
     """As `delete_space`, for the admin, which says who may."""
-    Space.objects.filter(pk=space.pk).update(deleted=True, update_time=timezone.now())
+    living = Space.objects.filter(pk=space.pk, deleted=False)
+    if not living.update(deleted=True, update_time=timezone.now()):
+        raise NotFound(_("Not found."))
     spaces_deleted.send(Space, spaces=[space.pk])
 
 
 def restorable_spaces(by: Actor) -> SpaceQuerySet:
     """The deleted spaces that `by` may show again; those of a deleted enterprise come back with it."""
-    deleted = Space.objects.filter(deleted=True)
+    deleted = Space.objects.restorable()
     personal = deleted.filter(enterprise=None)
     own = spaces_allowing(by, "space.delete_personal", among=personal)
     keepers = enterprises_allowing(by, "space.delete")
@@ -207,13 +237,22 @@ def restore_space(space: Space, *, by: Actor) -> Space:
 def unhide_space(space: Space) -> Space:
     """As `restore_space`, for the admin, which says who may."""
     if space.enterprise is not None:
+        if space.enterprise.deleted:
+            raise EnterpriseDeleted(
+                _("The enterprise %(name)s is deleted: restore it first.")
+                % {"name": space.enterprise}
+            )
         _check_limit(enterprises.locked(space.enterprise))
     else:
         owner = space.members.filter(role=SpaceRole.OWNER).select_related("user").first()
         _check_personal_limit(owner.user if owner else space.creator, of_type=SpaceType(space.type))
     try:
         with recording():
-            Space.objects.filter(pk=space.pk).update(deleted=False, update_time=timezone.now())
+            hidden = Space.objects.restorable().filter(pk=space.pk)
+            if not hidden.update(deleted=False, update_time=timezone.now()):
+                raise enterprises.BeingPurged(
+                    _("%(name)s is being removed for ever.") % {"name": space}
+                )
     except IntegrityError:
         raise _name_taken(space) from None
     space.deleted = False
@@ -257,8 +296,12 @@ def _require_rule(by: Actor, space: Space, *, personal: str, shared: str) -> Non
         require_in_enterprise(by, shared, enterprise=space.enterprise, seen=seen)
 
 
-def _owner_in(enterprise: Enterprise, by: Actor) -> User:
-    """Who owns a space that `by` makes: they, or the officer for an operator who is no member."""
+def _owner_in(enterprise: Enterprise, by: Actor, chosen: User | None) -> User:
+    """Who owns a space that `by` makes: they, or the officer for an operator who is no member and chooses nobody."""
+    if chosen is not None:
+        if not EnterpriseUser.objects.filter(enterprise=enterprise, user=chosen).exists():
+            raise NotAMember(_("That user is no member of %(name)s.") % {"name": enterprise.name})
+        return chosen
     if EnterpriseUser.objects.filter(enterprise=enterprise, user=by.user).exists():
         return by.user
     return enterprises.officer_of(enterprise) or by.user

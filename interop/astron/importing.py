@@ -1,4 +1,5 @@
-"""Bringing an AstronAgent organisation across: enterprises, spaces, members, permissions, and their people.
+"""Bringing an AstronAgent organisation across: enterprises, spaces, members, permissions, what waits to join, and
+their people.
 
 Codes are the same. A row keeps its number where that is free here, and gets another one where it is
 not; `Imported` remembers which, so that doing it again brings only what is new. What was brought before
@@ -13,6 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
 from django.db import models
+from django.utils import timezone
 
 from accounts.models import User
 from enterprises.models import (
@@ -23,7 +25,16 @@ from enterprises.models import (
     ServiceType,
 )
 from enterprises.permissions import DEFAULTS as ENTERPRISE_DEEDS
-from interop.models import Imported
+from interop.models import PURGED, Imported
+from joining.models import (
+    INVITE_LIFE,
+    Application,
+    ApplicationStatus,
+    Invite,
+    InviteRole,
+    InviteStatus,
+    InviteType,
+)
 from spaces.models import Space, SpacePermission, SpaceRole, SpaceType, SpaceUser
 from spaces.permissions import DEFAULTS as SPACE_DEEDS
 
@@ -81,10 +92,9 @@ class Importer:
             self._ours = dict(known.values_list("theirs", "ours"))
             for row in self._source.rows(table):
                 self._one(table, row, bring)
-        for table in sorted(self._source.tables & LATER):
-            rows = sum(1 for _row in self._source.rows(table))
-            if rows:
-                self.report.remark(f"{table}: {rows} rows are not brought across yet.")
+        for table in sorted(self._source.tables & LEFT):
+            for row in self._source.rows(table):
+                self.report.count(table, f"of type {row.get('share_type')} left")
         return self.report
 
     def _one(self, table: str, row: _Row, bring: "_Handler") -> None:
@@ -196,7 +206,70 @@ class Importer:
         there.save()
         return True, there
 
+    def application(self, row: _Row) -> tuple[bool, models.Model]:
+        space = self._space(row)
+        if space.enterprise_id is None:
+            raise Skipped("nobody applies to join a personal space")
+        status = _code(row, "status", ApplicationStatus)
+        applicant = self.person(row, "apply_uid")
+        if status == ApplicationStatus.PENDING:
+            self._must_wait_for(space, applicant)
+            pending = Application.objects.filter(space=space, applicant=applicant, status=status)
+            if pending.exists():
+                raise Skipped("they have applied here already")
+        made = Application(
+            pk=_free(Application, row),
+            enterprise_id=space.enterprise_id,
+            space=space,
+            applicant=applicant,
+            apply_nickname=_text(row, "apply_nickname", 64, ""),
+            apply_time=self._moment(row, "apply_time") or timezone.now(),
+            status=status,
+            audit_time=self._moment(row, "audit_time"),
+            auditor=self.person(row, "audit_uid") if row.get("audit_uid") else None,
+        )
+        return self._saved(made, row)
+
+    def invite(self, row: _Row) -> tuple[bool, models.Model]:
+        kind = _code(row, "type", InviteType)
+        place: Space | Enterprise
+        if kind == InviteType.SPACE:
+            place = self._space(row)
+            to = {"space_id": place.pk, "enterprise_id": place.enterprise_id}
+        else:
+            place = Enterprise.objects.get(pk=self._of("agent_enterprise", row, "enterprise_id"))
+            to = {"enterprise_id": place.pk}
+        status = _code(row, "status", InviteStatus)
+        invitee = self.person(row, "invitee_uid")
+        sent = self._moment(row, "create_time")
+        ends = self._moment(row, "expire_time") or (sent and sent + INVITE_LIFE)
+        if ends is None:
+            raise Skipped("it does not say when it expires")
+        if status == InviteStatus.INITIAL and ends > timezone.now():
+            self._must_wait_for(place, invitee)
+            if Invite.objects.to(place).open().filter(invitee=invitee).exists():
+                raise Skipped("they have an open invite already")
+        made = Invite(
+            pk=_free(Invite, row),
+            type=kind,
+            **to,
+            invitee=invitee,
+            invitee_nickname=_text(row, "invitee_nickname", 64, ""),
+            inviter=self.person(row, "inviter_uid"),
+            role=_code(row, "role", InviteRole),
+            expire_time=ends,
+            status=status,
+        )
+        return self._saved(made, row)
+
     # --- what rows have in common ---
+
+    def _space(self, row: _Row) -> Space:
+        return Space.objects.get(pk=self._of("agent_space", row, "space_id"))
+
+    def _must_wait_for(self, place: Space | Enterprise, user: User) -> None:
+        if place.members.filter(user=user).exists():
+            raise Skipped("they are a member already")
 
     def person(self, row: _Row, column: str) -> User:
         """The user with that uid. One that is new cannot sign in until somebody gives them a way."""
@@ -233,6 +306,8 @@ class Importer:
         found = Imported.objects.filter(source=self._name, table=table, theirs=theirs).first()
         if found is None:
             raise Skipped(f"its {column} {theirs} was not brought across")
+        if found.ours == PURGED:
+            raise Skipped(f"its {column} {theirs} was removed here for ever")
         return found.ours
 
     def _saved(self, made: models.Model, row: _Row) -> tuple[bool, models.Model]:
@@ -264,9 +339,11 @@ HANDLERS: dict[str, _Handler] = {
     "agent_space": Importer.space,
     "agent_space_user": Importer.space_user,
     "agent_space_permission": Importer.space_permission,
+    "agent_apply_record": Importer.application,
+    "agent_invite_record": Importer.invite,
 }
-#: Those that this platform has no tables for; each becomes one more handler.
-LATER = {"agent_apply_record", "agent_invite_record", "agent_share_record"}
+#: What is shared there are things that this platform does not have: the rows are counted by their type, and stay.
+LEFT = {"agent_share_record"}
 #: Tables whose numbers people see.
 NUMBERED = {"agent_enterprise", "agent_space"}
 

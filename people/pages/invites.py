@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.pagination import page_of
 from accounts.refusals import NotFound, Refused
+from accounts.tables import as_csv
 from enterprises.models import EnterpriseUser
 from joining import services
 from joining.batch import invite_all
 from joining.models import Invite, InviteRole, InviteStatus, key_in
 from joining.pace import TooOften, require_pace
 from joining.search import Found, search_users
-from joining.tables import as_csv, read_accounts
+from joining.tables import read_accounts
 from people.answers import attempt, fill_in, page
 from people.forms import TableForm
 from people.frames import Frame, frame_of, link_to

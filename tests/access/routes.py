@@ -162,6 +162,8 @@ ROUTES: dict[str, dict[str, str]] = {
         "PATCH": FIRM_REFUSED + "200  200",
         "DELETE": FIRM_REFUSED + "204  204",
     },
+    "api/v1/permissions/": {"GET": API},
+    "api/v1/enterprises/(?P<pk>[^/.]+)/permissions/": {"GET": FIRM_OBJECT},
     "api/v1/enterprises/(?P<pk>[^/.]+)/restore/": {"POST": NOWHERE},
     "api/v1/enterprises/(?P<pk>[^/.]+)/visit/": {
         "POST": "401  404  404  204  404  401  401  401  204  204"
@@ -185,6 +187,7 @@ ROUTES: dict[str, dict[str, str]] = {
         "PATCH": API_REFUSED + "200  200",
         "DELETE": API_REFUSED + "204  204",
     },
+    "api/v1/spaces/(?P<pk>[^/.]+)/permissions/": {"GET": API_OBJECT},
     "api/v1/spaces/(?P<pk>[^/.]+)/restore/": {"POST": NOWHERE},
     "api/v1/spaces/(?P<pk>[^/.]+)/visit/": {
         "POST": "401  404  404  204  204  401  401  401  204  204"
@@ -298,8 +301,10 @@ ADMIN: dict[str, str] = {
     "accounts.apikey": "add change",
     "enterprises.enterprise": "add change delete",
     "enterprises.enterprisepermission": "change",
+    "enterprises.enterpriseuser": "add change delete",
     "spaces.space": "add change delete",
     "spaces.spacepermission": "change",
+    "spaces.spaceuser": "add change delete",
     "joining.invite": "",
     "joining.application": "",
     "robots.robot": "change delete",

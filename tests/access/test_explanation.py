@@ -121,7 +121,7 @@ def test_a_preview_of_a_grant_is_what_happens(permissions: None, data: Any) -> N
 
 
 def test_a_preview_names_only_so_many(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spaces.explanation._LOOKED_AT", 2)
+    monkeypatch.setattr("enterprises.explanation._LOOKED_AT", 2)
     for number in range(3):
         SpaceUser.objects.create(space=space, user=make_user(f"m{number}"), role=SpaceRole.MEMBER)
     row = SpacePermission.objects.get(permission_key="robot.delete")

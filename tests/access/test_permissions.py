@@ -1,7 +1,7 @@
 """The one answer to "may this actor do this here?", against a model small enough to be read at once."""
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,16 @@ from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
 from executions.choices import Origin
 from executions.models import Execution
 from robots.models import Robot, RobotVersion
-from spaces.access import may, missing_permissions, require, spaces_allowing
-from spaces.models import Space, SpacePermission, SpaceRole
+from spaces.access import (
+    may,
+    members_allowed,
+    missing_permissions,
+    permissions_in,
+    require,
+    spaces_allowing,
+    unknown_permissions,
+)
+from spaces.models import Space, SpacePermission, SpaceRole, SpaceUser
 from spaces.permissions import DEFAULTS
 from tests.factories import make_user
 
@@ -160,14 +168,24 @@ def _room(room: Room, number: int, owners: list[Enterprise], landlord: User, use
 def test_every_question_is_answered_as_the_model_says(permissions: None, world: World) -> None:
     with transaction.atomic():
         actor, spaces = built(world)
+        answers: dict[str, set[int]] = {}
         pairs = list(zip(spaces, world.rooms, strict=True))
         for deed in DEEDS:
             wanted = {space.pk for space, room in pairs if world.may(deed, room)}
             note(f"{deed}: {wanted}")
+            answers[deed] = wanted
             assert set(spaces_allowing(actor, deed).values_list("pk", flat=True)) == wanted
             assert {space.pk for space in spaces if may(actor, deed, space=space)} == wanted
             for space, room in pairs:
                 assert outcome(actor, deed, space) == expected(world, deed, room)
+            keyless = replace(world, scopes=None)
+            able = {each.pk for each, room in pairs if room.role and keyless.may(deed, room)}
+            theirs = SpaceUser.objects.filter(user=actor.user)
+            allowed = theirs.filter(pk__in=members_allowed(deed, theirs))
+            assert set(allowed.values_list("space", flat=True)) == able
+        for space in spaces:
+            asked = {deed for deed in DEEDS if space.pk in answers[deed]}
+            assert permissions_in(actor, space) & set(DEEDS) == asked
         visible = set(Robot.objects.visible_to(actor).values_list("space", flat=True))
         assert visible == {
             space.pk
@@ -276,8 +294,12 @@ def test_what_may_be_done_after_expiry_is_only_looking_and_stopping() -> None:
     assert all(key.endswith(".view") or ".cancel_" in key for key in kept)
 
 
-def test_a_permission_without_a_row_is_told(permissions: None) -> None:
-    assert missing_permissions() == []
+def test_a_permission_without_a_row_and_a_row_without_a_permission_are_told(
+    permissions: None,
+) -> None:
+    assert missing_permissions() == unknown_permissions() == []
+    SpacePermission.objects.create(permission_key="robot.dream")
+    assert unknown_permissions() == ["agent_space_permission: robot.dream"]
     SpacePermission.objects.filter(permission_key="robot.view").delete()
     EnterprisePermission.objects.filter(permission_key="invite.create").delete()
     assert missing_permissions() == [

@@ -5,13 +5,20 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.test import Client
 
+from accounts.models import User
+from enterprises.models import EnterpriseRole
 from executions.hub import hub
 from executions.news import news
 from rpa_platform.asgi import application
 from rpa_platform.routing import websocket_urlpatterns
-from tests.access.house import ACTORS, House
+from spaces.models import Space, SpaceRole
+from tests.access.house import ACTORS, House, build_house
+from tests.access.test_role_walk import ROLES
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,3 +131,39 @@ async def test_another_sites_page_opens_no_socket(house: House) -> None:
         assert code not in (OPEN, NOT_FOUND, NOT_SIGNED_IN)
     hub().close()
     news().close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_hears_what_the_table_lets_it_view(
+    people: dict[str, User], space: Space, role: str
+) -> None:
+    firm, room = ROLES[role]
+    house = await sync_to_async(furnished)(people, space, role, firm, room)
+    sees = room is not None
+    topics = [
+        ({"topic": "execution", "execution": str(house.things.execution.uid)}, "events"),
+        ({"topic": "space", "space": house.things.space.pk}, "changed"),
+    ]
+    for topic, answer in topics:
+        assert await subscribed(house, role, **topic) == (answer if sees else "not_found")
+    path = f"/ws/executions/{house.things.execution.uid}/"
+    assert await meet(house, role, path) == (OPEN if sees else NOT_FOUND)
+    hub().close()
+    news().close()
+
+
+def furnished(
+    people: dict[str, User],
+    space: Space,
+    role: str,
+    firm: EnterpriseRole,
+    room: SpaceRole | None,
+) -> House:
+    house = build_house(people, space)
+    user = make_user(f"the {role}")
+    house.things.enterprise.members.create(user=user, role=firm)
+    if room is not None:
+        space.members.create(user=user, role=room)
+    house.clients[role] = Client()
+    house.clients[role].force_login(user)
+    return house

@@ -47,3 +47,24 @@ def test_it_refuses_what_is_not_there(people: dict[str, User], space: Space) -> 
     ):
         with pytest.raises(CommandError):
             called("explain_access", *options)
+
+
+def test_it_says_why_in_an_enterprise(people: dict[str, User], space: Space) -> None:
+    where = ["--enterprise", str(space.enterprise_id), "--permission", "enterprise.rename"]
+    code, said = asked("--user", "alice", *where)
+    assert (code, said.splitlines()[-1]) == (0, "alice may enterprise.rename in Acme.")
+    assert "+ alice is a member in the role Officer." in said
+    code, said = asked("--user", "bob", *where)
+    assert (code, said.splitlines()[-1]) == (1, "bob may not enterprise.rename in Acme.")
+    assert "- The row does not grant enterprise.rename to the role Staff." in said
+    code, said = asked("--user", "charlie", *where)
+    assert (code, "- charlie is no member of the enterprise." in said) == (1, True)
+    for options in (
+        [*where[:2], "--permission", "robot.run"],
+        [*where[:2], "--permission", "execution.run"],
+        ["--space", str(space.pk), "--permission", "enterprise.rename"],
+        ["--enterprise", "987654", "--permission", "enterprise.rename"],
+        [*where, "--space", str(space.pk)],
+    ):
+        with pytest.raises(CommandError):
+            called("explain_access", "--user", "alice", *options)

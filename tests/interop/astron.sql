@@ -66,13 +66,54 @@ CREATE TABLE `agent_enterprise_user` (
 INSERT INTO `agent_enterprise_user` (`id`, `enterprise_id`, `uid`, `nickname`, `role`, `create_time`, `update_time`) VALUES (1,1,'u-1001','老板\n😀',1,'2025-03-01 09:00:00','2025-03-01 09:00:00');
 INSERT INTO `agent_enterprise_user` (`id`, `enterprise_id`, `uid`, `nickname`, `role`, `create_time`, `update_time`) VALUES (2,1,'u-1002',NULL,3,NULL,NULL),(3,7,'casdoor/李雷','',1,NULL,NULL),(4,999,'u-1002','',3,NULL,NULL),(5,7,'u-1002','',9,NULL,NULL);
 
+DROP TABLE IF EXISTS `agent_apply_record`;
+CREATE TABLE `agent_apply_record` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `enterprise_id` bigint DEFAULT NULL,
+  `space_id` bigint DEFAULT NULL,
+  `apply_uid` varchar(128) DEFAULT NULL,
+  `apply_nickname` varchar(64) DEFAULT NULL,
+  `apply_time` datetime DEFAULT NULL,
+  `status` tinyint DEFAULT NULL,
+  `audit_time` datetime DEFAULT NULL,
+  `audit_uid` varchar(128) DEFAULT NULL,
+  `create_time` datetime DEFAULT NULL,
+  `update_time` datetime DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+INSERT INTO `agent_apply_record` VALUES (31,1,21,'u-1003','小王','2025-06-01 10:00:00',1,NULL,NULL,'2025-06-01 10:00:00','2025-06-01 10:00:00'),(32,1,21,'u-1002','','2025-05-01 10:00:00',2,'2025-05-02 10:00:00','u-1001',NULL,NULL),(33,1,21,'u-1002','','2025-06-01 10:00:00',1,NULL,NULL,NULL,NULL),(34,NULL,22,'u-1003','','2025-06-01 10:00:00',1,NULL,NULL,NULL,NULL),(35,1,21,'u-1003','','2025-06-02 10:00:00',1,NULL,'',NULL,NULL),(36,1,21,'u-1003','','2025-06-02 10:00:00',7,NULL,'',NULL,NULL);
+
 DROP TABLE IF EXISTS `agent_invite_record`;
 CREATE TABLE `agent_invite_record` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `type` tinyint DEFAULT NULL,
+  `space_id` bigint DEFAULT NULL,
+  `enterprise_id` bigint DEFAULT NULL,
+  `invitee_uid` varchar(128) DEFAULT NULL,
+  `role` tinyint DEFAULT NULL,
+  `invitee_nickname` varchar(64) DEFAULT NULL,
+  `inviter_uid` varchar(128) DEFAULT NULL,
+  `expire_time` datetime DEFAULT NULL,
+  `status` tinyint DEFAULT NULL,
+  `create_time` datetime DEFAULT NULL,
+  `update_time` datetime DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
-INSERT INTO `agent_invite_record` VALUES (1,1),(2,2);
+INSERT INTO `agent_invite_record` VALUES (41,1,21,1,'u-1003',2,'小王','u-1001','2099-06-01 08:00:00',1,'2025-06-01 10:00:00','2025-06-01 10:00:00'),(42,2,NULL,7,'u-1003',3,'','casdoor/李雷','2025-06-08 10:00:00',1,'2025-06-01 10:00:00',NULL),(43,1,22,NULL,'u-1001',3,'','u-1002',NULL,4,'2025-06-01 10:00:00',NULL),(44,1,21,1,'u-1003',3,'','u-1001','2099-06-01 08:00:00',1,NULL,NULL),(45,1,21,1,'u-1002',3,'','u-1001','2099-06-01 08:00:00',1,NULL,NULL),(46,1,21,1,'u-1003',3,'','u-1001',NULL,3,NULL,NULL),(47,1,23,NULL,'u-1003',3,'','u-1001','2025-06-08 10:00:00',2,NULL,NULL);
+
+DROP TABLE IF EXISTS `agent_share_record`;
+CREATE TABLE `agent_share_record` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `uid` varchar(128) DEFAULT NULL,
+  `base_id` bigint DEFAULT NULL,
+  `share_key` varchar(64) DEFAULT NULL,
+  `share_type` tinyint DEFAULT NULL,
+  `is_act` tinyint DEFAULT NULL,
+  `create_time` datetime DEFAULT NULL,
+  `update_time` datetime DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+INSERT INTO `agent_share_record` VALUES (51,'u-1001',5,'abc',0,1,NULL,NULL),(52,'u-1002',6,'def',0,0,NULL,NULL);
 
 DROP TABLE IF EXISTS `agent_space`;
 CREATE TABLE `agent_space` (

@@ -20,15 +20,18 @@ from accounts.models import User
 from audit.chain import verify
 from audit.models import Entry
 from enterprises.models import Enterprise, EnterprisePermission, EnterpriseRole, EnterpriseUser
+from enterprises.purging import purge_enterprise
 from interop.astron.dump import Dump, DumpRefused
-from interop.astron.importing import HANDLERS, LATER, Importer, Report
+from interop.astron.importing import HANDLERS, LEFT, Importer, Report
 from interop.models import Imported
+from joining import services as joining
+from joining.models import Application, Invite, InviteStatus
 from spaces.access import may
 from spaces.models import Space, SpacePermission, SpaceRole, SpaceUser
 from tests.factories import make_enterprise, make_user
 
 FIXTURE = Path(__file__).with_name("astron.sql")
-WANTED = {*HANDLERS, *LATER}
+WANTED = {*HANDLERS, *LEFT}
 
 
 def brought(path: Path = FIXTURE, name: str = "astron") -> Report:
@@ -58,7 +61,7 @@ def test_an_empty_platform_has_it_by_the_same_numbers(permissions: None) -> None
     assert EnterprisePermission.objects.get(permission_key="space.create").staff
     assert not Space.objects.filter(pk=666).exists()
     people = {user.uid: user for user in User.objects.all()}
-    assert set(people) == {"u-1001", "u-1002", "casdoor/李雷"}
+    assert set(people) == {"u-1001", "u-1002", "u-1003", "casdoor/李雷"}
     assert people["casdoor/李雷"].username == "casdoor_李雷"
     assert not any(user.has_usable_password() for user in people.values())
     assert may(Actor(people["u-1001"]), "robot.delete", space=space)
@@ -67,7 +70,56 @@ def test_an_empty_platform_has_it_by_the_same_numbers(permissions: None) -> None
     assert "agent_enterprise_user: 3 brought, 2 skipped" in lines
     assert "agent_enterprise_user 5: its role 9 means nothing" in lines
     assert "agent_space 23: its enterprise_id 555 was not brought across" in lines
-    assert "agent_invite_record: 2 rows are not brought across yet." in lines
+    assert "agent_share_record: 2 of type 0 left" in lines
+
+
+@pytest.mark.django_db
+def test_what_waits_to_join_waits_on(permissions: None) -> None:
+    report = brought()
+    assert dict(Application.objects.values_list("pk", "status")) == {31: 1, 32: 2}
+    pending, approved = Application.objects.order_by("pk")
+    assert (pending.space_id, pending.enterprise_id, pending.applicant_id) == (21, 1, "u-1003")
+    assert (pending.apply_nickname, pending.auditor) == ("小王", None)
+    assert pending.apply_time == datetime(2025, 6, 1, 2, 0, tzinfo=UTC)
+    assert approved.auditor_id == "u-1001"
+    assert dict(Invite.objects.values_list("pk", "status")) == {41: 1, 42: 1, 43: 4}
+    invite = Invite.objects.get(pk=41)
+    assert invite.state == InviteStatus.INITIAL
+    assert invite.expire_time == datetime(2099, 6, 1, 0, 0, tzinfo=UTC)
+    assert (invite.space_id, invite.enterprise_id, invite.role) == (21, 1, 2)
+    assert Invite.objects.get(pk=42).state == InviteStatus.EXPIRED
+    # It does not say when its time is over: that is seven days after it was sent.
+    assert Invite.objects.get(pk=43).expire_time == datetime(2025, 6, 8, 2, 0, tzinfo=UTC)
+    assert {
+        "agent_apply_record 33: they are a member already",
+        "agent_apply_record 34: nobody applies to join a personal space",
+        "agent_apply_record 35: they have applied here already",
+        "agent_apply_record 36: its status 7 means nothing",
+        "agent_invite_record 44: they have an open invite already",
+        "agent_invite_record 45: they are a member already",
+        "agent_invite_record 46: it does not say when it expires",
+        "agent_invite_record 47: its space_id 23 was not brought across",
+    } <= set(report.remarks)
+    joined = joining.accept_invite(invite, by=Actor(User.objects.get(uid="u-1003")))
+    assert joined.status == InviteStatus.JOINED
+    assert SpaceUser.objects.get(space=21, user__uid="u-1003").role == SpaceRole.ADMIN
+
+
+@pytest.mark.django_db
+def test_what_was_purged_here_is_not_brought_again(permissions: None) -> None:
+    brought()
+    Enterprise.objects.filter(pk=1).update(deleted=True)
+    for _step in purge_enterprise(Enterprise.objects.get(pk=1)):
+        pass
+    Imported.objects.filter(table__in=["agent_enterprise_user", "agent_invite_record"]).delete()
+    report = brought()
+    assert not Enterprise.objects.filter(pk=1).exists()
+    assert not Space.objects.filter(pk=21).exists()
+    assert (
+        "agent_enterprise_user 1: its enterprise_id 1 was removed here for ever" in report.remarks
+    )
+    assert "agent_invite_record 41: its space_id 21 was removed here for ever" in report.remarks
+    verify()
 
 
 @pytest.mark.django_db
@@ -76,6 +128,7 @@ def test_doing_it_again_brings_nothing_and_leaves_what_was_changed_here(permissi
     Space.objects.filter(pk=21).update(name="Ours now")
     SpacePermission.objects.filter(permission_key="robot.delete").update(admin=True)
     counted = [Enterprise, EnterpriseUser, Space, SpaceUser, SpacePermission, User, Imported]
+    counted += [Application, Invite]
     before = [model._default_manager.count() for model in counted]
     told = Entry.objects.count()
     report = brought()
@@ -253,6 +306,8 @@ def state() -> Any:
             (EnterpriseUser, ("enterprise", "user", "role", "nickname")),
             (Space, ("pk", "name", "description", "creator", "enterprise", "type")),
             (SpaceUser, ("space", "user", "role", "last_visit_time")),
+            (Invite, ("pk", "space", "enterprise", "invitee", "expire_time", "status")),
+            (Application, ("pk", "space", "applicant", "apply_time", "status", "auditor")),
         )
     ]
 
@@ -272,7 +327,7 @@ def test_a_database_and_its_own_dump_tell_the_same(scratch: str, tmp_path: Path)
         with opened as source:
             Importer(source, name="astron", zone=ZoneInfo("Asia/Shanghai")).run()
         found.append(state())
-        for model in (SpaceUser, Space, EnterpriseUser, Enterprise, Imported):
+        for model in (SpaceUser, Invite, Application, Space, EnterpriseUser, Enterprise, Imported):
             model._default_manager.all().delete()
     assert found[0][0]
     assert found[0] == found[1] == found[2]

@@ -37,3 +37,10 @@ def found(client: Client, page: str, wanted: str) -> list[Any]:
 
 def inline(prefix: str) -> dict[str, str]:
     return {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
+
+
+def grid_form(client: Client, page: str) -> dict[str, str]:
+    """The boxes of a table of permissions as a browser would send them back unchanged."""
+    context = client.get(page).context
+    boxes = [box for line in context["lines"] for box in line["boxes"]]
+    return {"seen": context["seen"], **{box["name"]: "on" for box in boxes if box["on"]}}

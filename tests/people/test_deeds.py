@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import ApiKey, User
-from enterprises.access import deeds_in_enterprise, may_in_enterprise
+from enterprises.access import may_in_enterprise, permissions_in_enterprise
 from enterprises.models import Enterprise, EnterprisePermission
 from enterprises.permissions import DEFAULTS as OF_ENTERPRISES
-from spaces.access import deeds_in, may
+from spaces.access import may, permissions_in
 from spaces.models import Space, SpacePermission
 from spaces.permissions import DEFAULTS as OF_SPACES
 from tests.factories import make_user
@@ -51,9 +51,9 @@ def test_they_agree(acme: Acme, state: str) -> None:
     for actor in asking:
         if state == "deleted" and actor.is_operator:
             continue  # who is asked about living places alone
-        deeds = deeds_in(actor, acme.space)
+        deeds = permissions_in(actor, acme.space)
         assert deeds == {each for each in OF_SPACES if may(actor, each, space=acme.space)}
-        of_house = deeds_in_enterprise(actor, acme.enterprise)
+        of_house = permissions_in_enterprise(actor, acme.enterprise)
         assert of_house == {
             each
             for each in OF_ENTERPRISES

@@ -31,6 +31,7 @@ from scripts.messages import ADMIN, ADMIN_JS, OURS, Collection, parsed
 from sharing import services as sharing
 from sharing.models import Share
 from spaces.models import Space
+from tests.access.rules import ADMIN_PAGES
 from tests.factories import make_execution, make_robot, make_user
 from tests.interop.wire import answer_of, post
 from tests.people.test_drawing import everywhere
@@ -139,7 +140,7 @@ class Words(HTMLParser):
 
 #: What people and machines named, and the names that are alike in both languages.
 DATA = re.compile(
-    r"""(alice|bob|charlie|dora|root)(@example\.org)?(\ @\ .+)?
+    r"""([Aa]lice|[Bb]ob|[Cc]harlie|[Dd]ora|root)(@example\.org)?(\ @\ .+)?
     | Acme | Other | Orders(:\ 7)? | Charlie's | Dora's | [Gg]reeter(\ v1)? | script | robot | robot\.py
     | [Rr]eport\.pdf | [Kk]ey(\ \(0badcafe…\))? | [Hh]ost(:7)? | English | API | SHA-256
     | [Aa]lice | Bob | Dora | :\ md5 | :\ \w+\*+        # a user and their password's summary
@@ -213,6 +214,9 @@ def pages(robot: Robot) -> Iterator[str]:
 
 def admin_pages() -> Iterator[str]:
     yield reverse("admin:index")
+    for name, needs in ADMIN_PAGES.items():
+        if not needs and not name.endswith("_export"):
+            yield reverse(f"admin:{name}")
     for model in admin.site._registry:
         options = model._meta
         start = f"admin:{options.app_label}_{options.model_name}"

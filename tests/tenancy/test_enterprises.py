@@ -10,12 +10,17 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import ApiKey
+from accounts.refusals import Refused
+from enterprises import services
 from enterprises.access import enterprises_allowing, may_in_enterprise
 from enterprises.models import Enterprise, EnterprisePermission, EnterpriseUser
 from enterprises.permissions import DEFAULTS
 from executions.choices import Status
 from robots.models import Robot
+from spaces import services as spaces
+from spaces.access import may
 from spaces.models import Space, SpaceRole
+from spaces.permissions import DEFAULTS as SPACE_DEFAULTS
 from tests.api.helpers import pages, problem_of, wheres
 from tests.factories import make_execution, make_robot, make_space, make_user
 from tests.tenancy.firm import Firm
@@ -155,7 +160,8 @@ def test_a_list_of_members_comes_in_pages_at_a_constant_price(firm: Firm) -> Non
     assert len(found) == len(set(found)) == 67
     officers = client.get(firm.at("members/"), {"role": 1}).json()["results"]
     assert [each["username"] for each in officers] == ["olga"]
-    assert firm.said("stan", "get", firm.at("members/")) == "403 forbidden"
+    assert firm.said("stan", "get", firm.at("members/")) == "200"
+    assert firm.said("zoe", "get", firm.at("members/")) == "404 not_found"
 
 
 @pytest.mark.parametrize(
@@ -271,3 +277,57 @@ def test_deleting_hides_everything_and_restoring_brings_it_back(firm: Firm) -> N
     assert [firm.said("stan", "get", path) for path in hidden] == ["200"] * 4
     assert firm.roles() == {"olga": 1, "gary": 2, "stan": 3, "sue": 3}
     assert Space.objects.alive().count() == Robot.objects.alive().count() == 1
+
+
+# What may I do here? -----------------------------------------------------------------------------
+
+
+def test_one_answer_tells_all_that_one_may_do(firm: Firm) -> None:
+    for who in ("olga", "gary", "stan", "root"):
+        told = firm.ask(who, "get", firm.at("permissions/")).json()["permissions"]
+        assert told == {
+            deed: may_in_enterprise(firm.actor(who), deed, enterprise=firm.enterprise)
+            for deed in DEFAULTS
+        }
+        both = firm.ask(who, "get", firm.in_space("permissions/")).json()
+        assert both["enterprise_permissions"] == told
+        assert both["permissions"] == {
+            deed: may(firm.actor(who), deed, space=firm.space) for deed in SPACE_DEFAULTS
+        }
+    own = make_space("Own", {firm.people["zoe"]: SpaceRole.OWNER})
+    mine = firm.ask("zoe", "get", firm.in_space("permissions/", own)).json()
+    assert (mine["permissions"]["space.transfer"], mine["enterprise_permissions"]) == (True, {})
+    assert firm.said("zoe", "get", firm.in_space("permissions/")) == "404 not_found"
+    Enterprise.objects.update(expire_time=timezone.now() - timedelta(hours=1))
+    told = firm.ask("olga", "get", firm.at("permissions/")).json()["permissions"]
+    assert {deed for deed, allowed in told.items() if allowed} == {
+        "enterprise.view",
+        "space.list_all",
+        "space.list_mine",
+    }
+    _key, secret = ApiKey.issue(user=firm.people["stan"], name="k", scopes=["space.view"])
+    client = firm.api(None)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    told = client.get(firm.in_space("permissions/")).json()["permissions"]
+    assert {deed for deed, allowed in told.items() if allowed} == {"space.view"}
+
+
+def test_the_tables_of_permissions_can_be_read(firm: Firm) -> None:
+    tables = firm.ask("zoe", "get", "/api/v1/permissions/").json()
+    assert len(tables["enterprise"]) == len(DEFAULTS)
+    row = next(each for each in tables["space"] if each["permission_key"] == "robot.delete")
+    assert (row["owner"], row["admin"], row["member"]) == (True, True, False)
+    assert row["description"] == "Delete robots"
+    chinese = firm.api(firm.people["zoe"]).get(
+        "/api/v1/permissions/", headers={"Accept-Language": "zh-hans"}
+    )
+    rows = chinese.json()["space"]
+    assert any(each["description"] == "删除机器人" for each in rows)
+
+
+def test_a_space_comes_back_after_its_enterprise(firm: Firm) -> None:
+    spaces.hide_space(firm.space)
+    services.hide_enterprise(firm.enterprise)
+    with pytest.raises(Refused) as refusal:
+        spaces.unhide_space(Space.objects.get(pk=firm.space.pk))
+    assert refusal.value.code == "enterprise_deleted"

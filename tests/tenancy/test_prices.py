@@ -1,14 +1,17 @@
 """Lists cost the same number of queries however long they are."""
 
+from typing import Any
+
 import pytest
-from django.db import connection
+from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import User
 from enterprises.models import EnterpriseUser
-from joining.models import Application
+from joining.models import Application, Invite
 from sharing.models import Share
-from spaces.models import SpaceRole, SpaceUser
+from spaces.models import Space, SpaceRole, SpaceUser
 from tests.api.helpers import pages
 from tests.factories import make_user
 from tests.tenancy.firm import Firm
@@ -63,3 +66,94 @@ def test_the_price_of_a_list_does_not_grow(firm: Firm) -> None:
         walked = list(pages(client, path.format(**names), limit=10))
         assert [len(page) for page in walked[:3]] == [10, 10, 10], path
         assert len(client.get(SEARCH.format(**names), {"q": "guest"}).json()) == 20
+
+
+#: Whatever an operator or an officer opens of a large enterprise.
+MOST_QUERIES = 14
+
+
+def test_a_large_enterprise_costs_no_more(firm: Firm, django_assert_max_num_queries: Any) -> None:
+    """5,000 members, 200 spaces, 5,000 invites, 5,000 members in one of the spaces."""
+    olga, house = firm.people["olga"], firm.enterprise
+    people = models.QuerySet(User).bulk_create(
+        [User(username=f"p{number}", uid=f"p{number}", password="!") for number in range(5000)]
+    )
+    uids = [f"p{number}" for number in range(len(people))]
+    models.QuerySet(EnterpriseUser).bulk_create(
+        EnterpriseUser(enterprise=house, user_id=uid, role=3, **_NOW) for uid in uids
+    )
+    models.QuerySet(Space).bulk_create(
+        Space(name=f"S{number}", creator=olga, enterprise=house, **_NOW) for number in range(200)
+    )
+    rooms = list(Space.objects.filter(name__startswith="S").values_list("pk", flat=True))
+    models.QuerySet(SpaceUser).bulk_create(
+        [
+            *(SpaceUser(space=firm.space, user_id=uid, role=3, **_NOW) for uid in uids),
+            *(SpaceUser(space_id=key, user=olga, role=1, **_NOW) for key in rooms),
+            *(SpaceUser(space_id=key, user_id="p1", role=3, **_NOW) for key in rooms),
+        ]
+    )
+    models.QuerySet(Invite).bulk_create(
+        Invite(
+            type=2,
+            enterprise=house,
+            invitee_id=uid,
+            inviter=olga,
+            expire_time=timezone.now(),
+            **_NOW,
+        )
+        for uid in uids
+    )
+    for who, opened in (("olga", _OF_OFFICER), ("stan", _OF_OWNER), ("root", _OF_OPERATOR)):
+        client = firm.api(firm.people[who])
+        for page in opened:
+            path = page.format(space=firm.space.pk, enterprise=house.pk)
+            with django_assert_max_num_queries(MOST_QUERIES):
+                answer = client.get(path)
+            assert answer.status_code == 200, path
+            assert len(answer.content) < 1_000_000, path
+
+
+_NOW: dict[str, Any] = {"create_time": timezone.now(), "update_time": timezone.now()}
+_OF_OFFICER = [
+    "/api/v1/permissions/",
+    "/api/v1/enterprises/",
+    "/api/v1/enterprises/{enterprise}/",
+    "/api/v1/enterprises/{enterprise}/permissions/",
+    "/api/v1/enterprises/{enterprise}/members/?limit=200",
+    "/api/v1/enterprises/{enterprise}/invites/?limit=200",
+    "/api/v1/enterprises/{enterprise}/limits/",
+    "/api/v1/enterprises/{enterprise}/counts/",
+    "/api/v1/enterprises/{enterprise}/users/?q=p12",
+    "/api/v1/spaces/?limit=200",
+    "/api/v1/spaces/?limit=200&all=true&enterprise={enterprise}",
+    "/api/v1/spaces/?deleted=true",
+]
+_OF_OWNER = [
+    "/api/v1/spaces/{space}/",
+    "/api/v1/spaces/{space}/permissions/",
+    "/api/v1/spaces/{space}/members/?limit=200",
+    "/api/v1/spaces/{space}/invites/",
+    "/api/v1/spaces/{space}/applications/",
+    "/api/v1/spaces/{space}/limits/",
+    "/api/v1/spaces/{space}/users/?q=p12",
+]
+_OF_OPERATOR = [
+    "/admin/enterprises/enterprise/",
+    "/admin/enterprises/enterprise/{enterprise}/change/",
+    "/admin/enterprises/enterprise/{enterprise}/history/",
+    "/admin/enterprises/enterprise/{enterprise}/delete/",
+    "/admin/enterprises/enterpriseuser/",
+    "/admin/enterprises/enterpriseuser/?enterprise__id__exact={enterprise}&role__exact=3",
+    "/admin/enterprises/enterpriseuser/?q=p12",
+    "/admin/enterprises/enterprisepermission/",
+    "/admin/enterprises/enterprisepermission/grid/",
+    "/admin/spaces/space/",
+    "/admin/spaces/space/{space}/change/",
+    "/admin/spaces/spaceuser/?space__id__exact={space}",
+    "/admin/spaces/spacepermission/grid/",
+    "/admin/joining/invite/",
+    "/admin/joining/application/",
+    "/admin/accounts/user/",
+    "/admin/accounts/user/?q=p12",
+]

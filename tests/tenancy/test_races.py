@@ -10,16 +10,20 @@ from django.db import connection
 
 from accounts.actors import Actor
 from accounts.refusals import Refused
+from audit.chain import verify
 from enterprises import services as enterprises
 from enterprises.models import EnterpriseRole, EnterpriseUser
+from enterprises.purging import purge_enterprise
 from executions import services as executions
 from executions.choices import Origin, Status
 from executions.models import Execution
 from joining import services as joining
 from joining.models import Application, InviteRole, InviteStatus
 from joining.seats import seats_of
+from robots.models import Robot
 from spaces import services as spaces
 from spaces.models import Space, SpaceRole, SpaceUser
+from spaces.purging import purge_space
 from tests.executions.threads import together
 from tests.factories import make_robot, make_space, make_user
 from tests.tenancy.firm import Firm
@@ -249,3 +253,104 @@ def test_an_application_is_made_and_decided_once(firm: Firm) -> None:
     assert said == ["application_closed", "done"]
     application.refresh_from_db()
     assert ("gary" in firm.space_roles()) == (application.status == 2)
+
+
+def test_accepting_races_with_withdrawing_and_with_the_end_of_the_space(firm: Firm) -> None:
+    zoe = firm.actor("zoe")
+    invite = joining.invite_user(
+        firm.space, firm.uid("zoe"), InviteRole.MEMBER, by=firm.actor("stan")
+    )
+    said = outcomes(
+        partial(joining.accept_invite, invite, by=zoe),
+        partial(joining.withdraw_invite, invite, by=firm.actor("sue")),
+    )
+    assert said == ["done", "invite_closed"]
+    invite.refresh_from_db()
+    joined = invite.status == InviteStatus.JOINED
+    assert ("zoe" in firm.space_roles()) == ("zoe" in firm.roles()) == joined
+    second = make_user("second")
+    invite = joining.invite_user(firm.space, second.uid, InviteRole.MEMBER, by=firm.actor("stan"))
+    said = outcomes(
+        partial(joining.accept_invite, invite, by=Actor(second)),
+        partial(spaces.delete_space, firm.space, by=firm.actor("olga")),
+    )
+    assert said in (["done", "done"], ["done", "not_found"])
+    invite.refresh_from_db()
+    assert ("second" in firm.space_roles()) == (invite.status == InviteStatus.JOINED)
+
+
+def test_one_of_two_restores_and_one_of_two_namesakes_wins(firm: Firm) -> None:
+    spaces.delete_space(firm.space, by=firm.actor("olga"))
+    restore = partial(spaces.restore_space, firm.space, by=firm.actor("olga"))
+    assert outcomes(restore, restore) == ["done", "not_found"]
+    spaces.delete_space(firm.space, by=firm.actor("olga"))
+    make = partial(spaces.create_space, name="Orders", enterprise=firm.enterprise)
+    assert outcomes(restore, partial(make, by=firm.actor("gary"))) == ["done", "name_taken"]
+    assert Space.objects.alive().filter(name="Orders").count() == 1
+    found = partial(enterprises.create_enterprise, name="New", by=firm.actor("zoe"))
+    assert outcomes(found, found, found) == ["done", "name_taken", "name_taken"]
+
+
+def test_a_restore_races_with_the_purge(firm: Firm) -> None:
+    """Either all of it is there, or none."""
+    for number in range(3):
+        space = make_space(f"S{number}", {firm.people["olga"]: SpaceRole.OWNER}, firm.enterprise)
+        make_robot(space)
+        spaces.hide_space(space)
+        said = outcomes(
+            lambda space=space: list(purge_space(space)),
+            partial(spaces.restore_space, space, by=firm.actor("olga")),
+        )
+        assert said in (["done", "done"], ["being_purged", "done"], ["done", "not_found"])
+        alive = Space.objects.alive().filter(pk=space.pk).exists()
+        assert Space.objects.filter(pk=space.pk).exists() == alive
+        assert Robot.objects.filter(space=space.pk).exists() == alive
+        assert SpaceUser.objects.filter(space=space.pk).exists() == alive
+
+
+def test_two_purges_at_once_are_one(firm: Firm) -> None:
+    robot = make_robot(firm.space)
+    for _number in range(3):
+        executions.request_execution(robot=robot, by=firm.actor("stan"), origin=Origin.API)
+    enterprises.delete_enterprise(firm.enterprise, by=firm.actor("olga"))
+    purge = partial(lambda: list(purge_enterprise(firm.enterprise)))
+    assert outcomes(purge, purge) == ["done", "done"]
+    assert not Space.objects.exists()
+    assert not Execution.objects.exists()
+    verify()
+
+
+def test_the_last_seat_is_taken_once_whichever_way(firm: Firm, settings: Any) -> None:
+    settings.RPA_TEAM_USERS = 3
+    application = joining.apply_to_join(firm.space, by=firm.actor("gary"))
+    said = outcomes(
+        partial(joining.approve_application, application, by=firm.actor("stan")),
+        partial(joining.apply_to_join, firm.space, by=firm.actor("olga")),
+        partial(
+            joining.invite_user,
+            firm.space,
+            firm.uid("zoe"),
+            InviteRole.MEMBER,
+            by=firm.actor("sue"),
+        ),
+    )
+    assert said == ["done", "too_many_users", "too_many_users"]
+    assert seats_of(firm.space).free == 0
+
+
+def test_roles_change_while_the_space_is_handed_over(firm: Firm) -> None:
+    outcomes(
+        partial(spaces.transfer_space, firm.space, firm.uid("sue"), by=firm.actor("stan")),
+        partial(
+            spaces.change_member_role,
+            firm.space,
+            firm.uid("sue"),
+            SpaceRole.MEMBER,
+            by=firm.actor("root"),
+        ),
+        partial(
+            enterprises.remove_member, firm.enterprise, firm.uid("stan"), by=firm.actor("olga")
+        ),
+    )
+    assert list(firm.space_roles().values()).count(SpaceRole.OWNER) == 1
+    assert set(firm.space_roles()) <= set(firm.roles())

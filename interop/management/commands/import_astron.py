@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.recording import recording, tell
 from interop.astron.dump import Dump, DumpRefused
-from interop.astron.importing import HANDLERS, LATER, Importer, Source
+from interop.astron.importing import HANDLERS, LEFT, Importer, Source
 
 
 class Command(BaseCommand):
@@ -35,7 +35,7 @@ class Command(BaseCommand):
     def handle(
         self, *, source: str, dry_run: bool, name: str, time_zone: ZoneInfo, **options: Any
     ) -> None:
-        wanted = {*HANDLERS, *LATER}
+        wanted = {*HANDLERS, *LEFT}
         opened: Any = Dump(Path(source), wanted)
         if source.startswith("mysql://"):
             from interop.astron.live import Live
