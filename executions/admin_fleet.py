@@ -1,18 +1,21 @@
 """The fleet in the admin: runners and their pools, limits and shares, and how long spaces keep what runs leave."""
 
+from collections import Counter
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from accounts.actors import actor_of
 from accounts.admin_parts import Careful
+from accounts.changelists import KeysetList
 from audit.recording import deed, note
 from executions.choices import TicketState
 from executions.models import Pool, RunLimit, Runner, SpaceRetention, SpaceShare, Ticket
@@ -29,6 +32,22 @@ class WatchOnly(Careful, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+
+class RunnerList(KeysetList):
+    """Runners, with what each has in hand: no more than it has slots."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        runners = list(self.result_list)
+        leased = Ticket.objects.filter(
+            runner__in=[each.pk for each in runners if each.stopped_at is None],
+            state=TicketState.LEASED,
+        )
+        in_hand = Counter(leased.values_list("runner", flat=True))
+        for each in runners:
+            each.in_hand = in_hand[each.pk]
+        self._show(runners)
 
 
 @admin.register(Runner)
@@ -60,18 +79,15 @@ class RunnerAdmin(WatchOnly):
     def shown_labels(self, runner: Runner) -> str:
         return ", ".join(runner.labels)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Runner]:
-        leased = Ticket.objects.filter(runner=OuterRef("pk"), state=TicketState.LEASED)
-        count = leased.order_by().values("runner").annotate(count=Count("pk")).values("count")
-        runners: QuerySet[Runner] = super().get_queryset(request)
-        return runners.annotate(in_hand=Subquery(count))
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return RunnerList
 
     @display(description=_("In hand"))
     def shown_load(self, runner: Any) -> str:
         if runner.stopped_at is not None:
             return "-"
         return gettext("%(count)d of %(slots)d") % {
-            "count": runner.in_hand or 0,
+            "count": runner.in_hand,
             "slots": runner.slots,
         }
 

@@ -233,7 +233,8 @@ def promote_what_fits(scope: Scope, of: int) -> int:
     mine = [limit for limit in ticket.limits() if limit.scope == scope]
     close_gates(mine)
     room = min([limit.most - leases(limit) for limit in mine], default=_HOLD_AT_ONCE)
-    called = Ticket.objects.filter(**{COLUMNS[scope]: of}, state=TicketState.READY)[:room].count()
+    ready = Ticket.objects.filter(**{COLUMNS[scope]: of}, state=TicketState.READY)
+    called = len(ready.values_list("pk", flat=True)[: max(room, 0)])
     return _promote(scope, of, room - called) if room > called else 0
 
 

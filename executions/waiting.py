@@ -66,7 +66,7 @@ def wait_of(execution: Execution) -> Wait | None:
 def _held(ticket: Ticket, scope: Scope, priority: int) -> Wait:
     held = Ticket.objects.filter(held_scope=scope, held_by=ticket.held_by)
     running = Ticket.objects.filter(**{COLUMNS[scope]: ticket.held_by}, state=TicketState.LEASED)
-    count = running[: MOST_AHEAD + 1].count()
+    count = _some(running)
     ahead = _before(ticket, held)
     thing = {
         Scope.ROBOT: ticket.robot,
@@ -95,7 +95,12 @@ def _before(ticket: Ticket, waiting: Any) -> int:
         precedence=ticket.precedence, turn__lt=ticket.turn
     )
     same = Q(precedence=ticket.precedence, turn=ticket.turn, pk__lt=ticket.pk)
-    return int(waiting.filter(earlier | same)[:MOST_AHEAD].count())
+    return _some(waiting.filter(earlier | same))
+
+
+def _some(tickets: Any) -> int:
+    """How many there are, as far as MOST_AHEAD: read, so that nobody counts on beyond that."""
+    return len(tickets.values_list("pk", flat=True)[:MOST_AHEAD])
 
 
 def _estimate(running: Any, slots: int, ahead: int, ticket: Ticket) -> int | None:

@@ -256,6 +256,9 @@ ROUTES: dict[str, dict[str, str]] = {
         "POST": "401  404  404  200  403  401  401  401  200  200"
     },
     "api/v1/executions/(?P<uid>[^/.]+)/events/": {"GET": API_OBJECT},
+    "api/v1/executions/(?P<uid>[^/.]+)/queue/": {"GET": API_OBJECT},
+    "api/v1/executions/(?P<uid>[^/.]+)/priority/": {"POST": API_REFUSED + "204  204"},
+    "api/v1/executions/(?P<uid>[^/.]+)/run-next/": {"POST": API_REFUSED + "204  204"},
     "api/v1/executions/(?P<uid>[^/.]+)/rerun/": {"POST": API_REFUSED + "201  201"},
     "api/v1/executions/<uuid:uid>/stream": {"GET": API_OBJECT},
     "api/v1/executions/<uuid:uid>/log/": {"GET": API_OBJECT},
@@ -267,6 +270,10 @@ ROUTES: dict[str, dict[str, str]] = {
     "api/v1/shares/<str:key>/off/": {"POST": "401  404  404  200  403  401  401  401  200  200"},
     # On again by the sharer alone, who must still be allowed to share.
     "api/v1/shares/<str:key>/on/": {"POST": API_REFUSED + "200  404"},
+    # By the token of one machine, which none of these has.
+    "runners/join.sh": {"GET": OPEN},
+    "runners/sources.tar.gz": {"GET": "404  404  404  404  404  404  404  404  404  404"},
+    "runners/join": {"POST": "404  404  404  404  404  404  404  404  404  404"},
     "metrics": {"GET": "404  404  404  404  404  404  404  404  404  200"},
     "healthz": {"GET": OPEN},
     "rpa/v1/ping": {"GET": OPEN},
@@ -313,6 +320,9 @@ ADMIN: dict[str, str] = {
     "executions.execution": "",
     "executions.artifact": "",
     "executions.runner": "",
+    "executions.pool": "add change",
+    "executions.runlimit": "add change delete",
+    "executions.spaceshare": "add change delete",
     "executions.spaceretention": "add change delete",
 }
 

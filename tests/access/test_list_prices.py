@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from executions.models import Artifact, Runner, SpaceRetention
+from executions.models import Artifact, Pool, RunLimit, Runner, SpaceRetention, SpaceShare
 from robots.models import RobotVersion
 from tests.access.house import House, Things
 from tests.access.routes import ADMIN, ROUTES
@@ -76,7 +76,10 @@ CHANGELISTS = {
     "robots.robotversion": 4,
     "executions.execution": 6,
     "executions.artifact": 3,
-    "executions.runner": 3,
+    "executions.runner": 5,
+    "executions.pool": 3,
+    "executions.runlimit": 3,
+    "executions.spaceshare": 3,
     "executions.spaceretention": 3,
 }
 
@@ -113,6 +116,9 @@ def fill(things: Things, rows: int) -> None:
         make_robot(things.space, name=name, source=f"print({name!r})\n")
         make_execution(things.robot, rerun_of=things.execution)
         Runner.objects.create(host=name, pid=1, slots=1)
+        RunLimit.objects.create(space=space, most=1)
+        SpaceShare.objects.create(space=space, weight=2)
+        Pool.objects.create(name=name.replace(" ", "-"))
         Artifact.objects.create(
             execution=things.execution, name=name, size=1, content_type="text/plain"
         )

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from enterprises.models import Enterprise
-from executions.models import Runner, SpaceRetention
+from executions.models import RunLimit, Runner, SpaceRetention, SpaceShare
 from joining.models import Application, Invite
 from sharing.models import Share
 from spaces.models import Space
@@ -80,6 +80,8 @@ def contents(method: str, pattern: str, things: Things) -> dict[str, Any]:
         body = {"robot": str(things.robot.uid)}
     elif pattern.endswith("enable/"):
         body = {"version": 1}
+    elif pattern.endswith("priority/"):
+        body = {"priority": 7}
     elif pattern == "rpa/v1/exec":
         body = {"project_id": str(things.robot.uid)}
     elif pattern in ("api/v1/enterprises/", "api/v1/spaces/"):
@@ -233,6 +235,10 @@ def example_of(model: type[models.Model], house: House) -> models.Model:
         return Runner.objects.create(host="here", pid=1, slots=1)
     if model is SpaceRetention:
         return SpaceRetention.objects.create(space=Space.objects.earliest("pk"), days=30)
+    if model is SpaceShare:
+        return SpaceShare.objects.create(space=Space.objects.earliest("pk"), weight=2)
+    if model is RunLimit:
+        return RunLimit.objects.create(space=Space.objects.earliest("pk"), most=2)
     found = model._default_manager.first()
     return found or model._default_manager.create(name="anybody")
 
