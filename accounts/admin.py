@@ -56,7 +56,7 @@ class UserAdmin(PeopleTable, Careful, BaseUserAdmin, ModelAdmin):  # type: ignor
     fieldsets = (*(BaseUserAdmin.fieldsets or ()), (_("Identity"), {"fields": ("uid",)}))
     filter_horizontal = ()
     autocomplete_fields = ["groups"]
-    actions = ["end_sessions", "remove_factors"]
+    actions = [*PeopleTable.actions, "end_sessions", "remove_factors"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> list[str]:
         rights = ["is_staff", "is_superuser", "groups", "user_permissions"]

@@ -96,7 +96,7 @@ class WatchedSerializer(ExecutionSerializer):
 
     attempt = serializers.SerializerMethodField(help_text="1, or which attempt a retry is.")
     retry_of = serializers.SerializerMethodField(help_text="The attempt before, which failed.")
-    retried_as = serializers.SerializerMethodField(help_text="The attempt that followed.")
+    retried_as = serializers.SerializerMethodField(help_text="The attempt that followed it.")
 
     class Meta(ExecutionSerializer.Meta):
         fields = [*ExecutionSerializer.Meta.fields, "attempt", "retry_of", "retried_as"]
@@ -114,7 +114,8 @@ class WatchedSerializer(ExecutionSerializer):
 
 
 #: For the answer to each request: a new serializer would work out all of its fields anew.
-_shown = ExecutionSerializer()
+_shown, _shown_again = ExecutionSerializer(), WatchedSerializer()
+_FIRST_ATTEMPT = {"attempt": 1, "retry_of": None, "retried_as": None}
 
 
 class NewExecution(serializers.Serializer[Any]):
@@ -242,11 +243,14 @@ EVENT_PAGE = inline_serializer(
 class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Execution]):
     """Runs of robots."""
 
-    serializer_class = ExecutionSerializer
+    serializer_class = WatchedSerializer
     queryset = Execution.objects.none()
     filterset_class = ExecutionFilter
     lookup_field = "uid"
     lookup_value_converter = "uuid"
+
+    def get_serializer_class(self) -> type[ExecutionSerializer]:
+        return ExecutionSerializer if self.action == "list" else WatchedSerializer
 
     def get_queryset(self) -> QuerySet[Execution]:
         if self.action == "list":
@@ -260,7 +264,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
 
     @extend_schema(
         request=NewExecution,
-        responses={201: ExecutionSerializer, 200: ExecutionSerializer},
+        responses={201: WatchedSerializer, 200: WatchedSerializer},
         parameters=[_IDEMPOTENCY],
     )
     def create(self, request: Request) -> Response:
@@ -287,11 +291,6 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         )
         return _requested(requested)
 
-    @extend_schema(responses=WatchedSerializer)
-    def retrieve(self, request: Request, *args: Any, **named: Any) -> Response:
-        """One run. A failed one that is tried again names its successor as `retried_as`."""
-        return Response(WatchedSerializer(self.get_object()).data)
-
     @extend_schema(responses={200: WaitSerializer, 204: None}, filters=False)
     @action(detail=True, pagination_class=None)
     def queue(self, request: Request, uid: UUID) -> Response:
@@ -316,7 +315,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         services.run_next(self.get_object(), by=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=None, responses={200: ExecutionSerializer, 202: ExecutionSerializer})
+    @extend_schema(request=None, responses={200: WatchedSerializer, 202: WatchedSerializer})
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, uid: UUID) -> Response:
         """Ask for the end of a run: 200 if it has ended, 202 while its runner stops it."""
@@ -327,7 +326,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             status=status.HTTP_200_OK if ended else status.HTTP_202_ACCEPTED,
         )
 
-    @extend_schema(request=Rerun, responses={201: ExecutionSerializer}, parameters=[_IDEMPOTENCY])
+    @extend_schema(request=Rerun, responses={201: WatchedSerializer}, parameters=[_IDEMPOTENCY])
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, uid: UUID) -> Response:
         """Request what ran again: the same version, with the same parameters or with others."""
@@ -392,13 +391,14 @@ def event_page(execution_id: int, request: Request) -> HttpResponseBase:
 
 
 def _requested(requested: services.Requested) -> Response:
-    code = status.HTTP_201_CREATED if requested.created else status.HTTP_200_OK
     execution = requested.execution
-    return Response(
-        _shown.to_representation(execution),
-        status=code,
-        headers={"Location": reverse("execution-detail", args=[execution.uid])},
-    )
+    if requested.created:
+        body = {**_shown.to_representation(execution), **_FIRST_ATTEMPT}
+    else:  # it may have been tried again meanwhile
+        body = _shown_again.to_representation(execution)
+    code = status.HTTP_201_CREATED if requested.created else status.HTTP_200_OK
+    where = reverse("execution-detail", args=[execution.uid])
+    return Response(body, status=code, headers={"Location": where})
 
 
 def _cacheable(answer: HttpResponseBase, etag: str, head: Head) -> HttpResponseBase:

@@ -1,7 +1,10 @@
 import atexit
+from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
 from django.conf import settings
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,6 +13,7 @@ class ExecutionsConfig(AppConfig):
     verbose_name = _("Executions")
 
     def ready(self) -> None:
+        post_migrate.connect(_add_default_pool, sender=self)
         # Only now: what they import needs the models.
         from executions import engine, hints
         from executions.purging import purge_runs_of
@@ -33,3 +37,17 @@ class ExecutionsConfig(AppConfig):
 
             engine.ring_by(bell.ring)
             atexit.register(bell.close)
+
+
+def _add_default_pool(apps: Any = installed, **_of_signal: Any) -> None:
+    """After every `migrate` and `flush`: the pool, and its lane, of robots that ask for no other."""
+    try:
+        pools, lanes = apps.get_model("executions.Pool"), apps.get_model("executions.Lane")
+    except LookupError:
+        return  # migrated back to before there were pools
+    from audit.recording import deed  # only now: it needs the models
+    from executions.models import DEFAULT_POOL
+
+    with deed("pools.add_missing"):
+        pool, _made = pools.objects.get_or_create(name=DEFAULT_POOL)
+        lanes.objects.get_or_create(pool=pool, labels="")

@@ -318,7 +318,12 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
     """One run, live."""
     actor = actor_of(request)
     visible = Execution.objects.visible_to(actor).select_related(
-        *("robot", "version", "requested_by", "space__enterprise", "rerun_of", "runner"),
+        "robot",
+        "version",
+        "requested_by",
+        "space__enterprise",
+        "rerun_of",
+        "runner",
         "retry__failed",
     )
     found = get_object_or_404(visible, uid=uid)
@@ -343,7 +348,7 @@ def execution(request: HttpRequest, uid: UUID) -> HttpResponse:
             "cancel": reverse("execution-cancel", args=[found.uid]),
             "queue": reverse("execution-queue", args=[found.uid]),
             "run_next": reverse("execution-run-next", args=[found.uid]),
-            "page": reverse("execution", args=[UUID(int=0)]),
+            "page": reverse("execution", args=[found.uid]),
             "rerun_form": reverse("execution-rerun-form", args=[found.uid]),
             "artifacts": reverse("execution-artifacts", args=[found.uid]),
             "log_download": reverse("execution-log", args=[found.uid]),

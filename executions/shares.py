@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from executions.choices import Status, TicketState
-from executions.models import Execution, SpaceShare
+from executions.models import Execution
 
 #: What a robot is taken to need until it has run; what the others are taken to need at least and at most.
 _UNKNOWN_MS, _LEAST_MS, _MOST_MS = 10_000, 100, 3_600_000
@@ -26,7 +26,8 @@ _CLOCK = """
     SELECT
         (SELECT MAX(turn) FROM executions_ticket WHERE lane_id = %s AND state = %s AND precedence = %s),
         (SELECT MIN(turn) FROM executions_ticket WHERE lane_id = %s AND state = %s AND precedence = %s),
-        (SELECT MAX(turn_end) FROM executions_ticket WHERE lane_id = %s AND precedence = %s AND space_id = %s)
+        (SELECT MAX(turn_end) FROM executions_ticket WHERE lane_id = %s AND precedence = %s AND space_id = %s),
+        (SELECT weight FROM executions_spaceshare WHERE space_id = %s)
 """
 
 
@@ -47,12 +48,13 @@ def next_turn(*, lane_id: int, precedence: int, space_id: int, robot_id: int) ->
                 *(lane_id, TicketState.LEASED, precedence),
                 *(lane_id, TicketState.READY, precedence),
                 *(lane_id, precedence, space_id),
+                space_id,
             ],
         )
-        running, waiting, own = cursor.fetchone()
+        running, waiting, own, weight = cursor.fetchone()
     now = running if running is not None else waiting or 0
     begin = max(now, own or 0)
-    needed = expected_milliseconds(robot_id) // _weight(space_id)
+    needed = expected_milliseconds(robot_id) // (weight or 1)
     return Turn(begin, begin + max(needed, 1))
 
 
@@ -76,8 +78,3 @@ def expected_milliseconds(robot_id: int) -> int:
         _expected.clear()
     _expected[robot_id] = (time.monotonic(), expected)
     return expected
-
-
-def _weight(space_id: int) -> int:
-    weight = SpaceShare.objects.filter(space=space_id).values_list("weight", flat=True).first()
-    return weight or 1

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
+from accounts.refusals import Invalid
 from executions import clock
 from executions.choices import Scope, TicketState
 from executions.limits import COLUMNS, Belonging, Limit, close_gates, leases, limits_of
@@ -54,13 +56,26 @@ class Facts:
         return limits_of(self.belongs, self.robot_most)
 
 
+class UnknownPool(Invalid):
+    """A robot asks for runners of a pool that there is not."""
+
+    code = "unknown_pool"
+
+
 def lane_of(pool: str, labels: Iterable[str]) -> Lane:
     """The lane of runs that ask for this pool and these labels, made where it is the first such run."""
-    wanted = ",".join(sorted(set(labels)))
-    lane = Lane.objects.filter(pool__name=pool or DEFAULT_POOL, labels=wanted).first()
+    wanted, name = ",".join(sorted(set(labels))), pool or DEFAULT_POOL
+    lane = Lane.objects.filter(pool__name=name, labels=wanted).first()
     if lane is None:
-        named, _created = Pool.objects.get_or_create(name=pool or DEFAULT_POOL)
-        lane, _created = Lane.objects.get_or_create(pool=named, labels=wanted)
+        named = Pool.objects.filter(name=name).first()
+        if named is None:
+            raise UnknownPool(
+                _(
+                    "The robot asks for the pool %(pool)s, which is not there. An operator can make it."
+                )
+                % {"pool": name}
+            )
+        lane, _made = Lane.objects.get_or_create(pool=named, labels=wanted)
     return lane
 
 

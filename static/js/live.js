@@ -16,8 +16,6 @@ const RANK = { PENDING: 0, RUNNING: 1, COMPLETED: 2, FAILED: 2, CANCELLED: 2 };
 const PREVIEWS = new Set(["image/png", "image/jpeg", "image/webp"]);
 const LARGEST_PREVIEW = 8 * 2 ** 20;
 const LONGEST_RESULT = 200_000;
-/** Stands in an address for the id of another run. */
-const NOBODY = "00000000-0000-0000-0000-000000000000";
 
 const part = (id) => document.getElementById(id);
 const live = part("live");
@@ -117,7 +115,7 @@ function onStatus({ at, data }) {
 
 function showSuccessor(uid) {
   const link = document.createElement("a");
-  link.href = urls.page.replace(NOBODY, encodeURIComponent(uid));
+  link.href = urls.page.replace(live.dataset.uid, encodeURIComponent(uid));
   link.textContent = say("retried");
   note("retried", "", "info").append(link);
 }

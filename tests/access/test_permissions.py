@@ -183,7 +183,10 @@ def test_every_question_is_answered_as_the_model_says(permissions: None, world: 
             theirs = SpaceUser.objects.filter(user=actor.user)
             allowed = theirs.filter(pk__in=members_allowed(deed, theirs))
             assert set(allowed.values_list("space", flat=True)) == able
+        living = set(Space.objects.alive().values_list("pk", flat=True))
         for space in spaces:
+            if actor.is_operator and space.pk not in living:
+                continue  # no page of it is there to have buttons
             asked = {deed for deed in DEEDS if space.pk in answers[deed]}
             assert permissions_in(actor, space) & set(DEEDS) == asked
         visible = set(Robot.objects.visible_to(actor).values_list("space", flat=True))

@@ -192,7 +192,7 @@ def test_a_sweep_rings_for_runs_that_wait_while_slots_are_idle(
         messages.sweep()
         return len(rung)
 
-    pool = Pool.objects.create(name=DEFAULT_POOL)
+    pool = Pool.objects.get(name=DEFAULT_POOL)
     one = Runner.objects.create(host="here", pid=1, slots=2, pool=pool)
     assert swept() == 0
     for _run in range(3):

@@ -80,6 +80,7 @@ def objects(folder: str = "") -> set[str]:
 def rows() -> dict[str, list[Any]]:
     """The keys of all rows but those of the audit, of users and of what is remembered of them."""
     skipped = {"audit", "sessions", "contenttypes", "auth", "admin", "accounts"}
+    skipped |= {"account", "mfa", "socialaccount", "usersessions"}
     return {
         model._meta.label: sorted(model._base_manager.values_list("pk", flat=True))
         for model in apps.get_models()

@@ -129,7 +129,7 @@ class Queue(RuleBasedStateMachine):
             "robot": robot,
             "space": robot.space,
             "enterprise": robot.space.enterprise,
-            "pool": Pool.objects.get_or_create(name="default")[0],
+            "pool": Pool.objects.get(name="default"),
         }[scope]
         if thing is None:
             return
@@ -156,7 +156,6 @@ class Queue(RuleBasedStateMachine):
 
 
 def test_limits_hold_and_leave_no_room_unused(space: Space, people: dict[str, User]) -> None:
-    Pool.objects.create(name="default")
     own = make_space("Own", {people["alice"]: SpaceRole.OWNER})
     robots = [make_robot(room, name) for room in (space, own) for name in ("a", "b")]
     run_state_machine_as_test(

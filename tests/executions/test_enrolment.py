@@ -1,18 +1,14 @@
 """Machines join the fleet by a token that an operator makes: once, soon, and not where only one machine can be."""
 
 import io
-import stat
 import tarfile
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
-from pytest_django.live_server_helper import LiveServer
 
 from accounts.actors import Actor
 from accounts.models import User
@@ -21,7 +17,6 @@ from audit.models import Entry
 from executions import enrolment
 from executions.enrolment import NotForSeveral, UnknownToken, issue_token, redeem_token
 from executions.models import RunnerToken
-from rpa_platform import configuration
 from tests.executions.threads import together
 from tests.factories import make_user
 
@@ -136,45 +131,3 @@ def test_the_script_holds_no_secret_and_takes_the_token_from_its_variable(operat
     assert answer.status_code == 200
     assert secret not in answer.content.decode()
     assert b"Bearer $TOKEN" in answer.content
-
-
-@pytest.fixture
-def empty(tmp_path: Path, settings: Any) -> Path:
-    settings.BASE_DIR = tmp_path
-    return tmp_path
-
-
-def test_a_machine_joins_by_its_command(
-    operator: Actor, live_server: LiveServer, empty: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TOKEN", token(operator))
-    call_command("join", live_server.url)
-    kept = empty / ".env"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    monkeypatch.delenv("RPA_DATABASE_URL")
-    configuration.environ.Env.read_env(kept, overwrite=False)
-    assert configuration.text("RPA_DATABASE_URL", "") == URL
-    with pytest.raises(CommandError, match="is there already"):
-        call_command("join", live_server.url)
-    kept.unlink()
-    with pytest.raises(CommandError, match="unknown, used or expired"):
-        call_command("join", live_server.url)
-    assert not kept.exists()
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "http://127.0.0.1:9", "nonsense"])
-def test_an_address_at_which_nothing_is_says_so(empty: Path, url: str) -> None:
-    with pytest.raises(CommandError, match=r"cannot be reached|no address"):
-        call_command("join", url)
-
-
-def test_the_command_prints_what_to_copy(
-    operator: Actor, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call_command("runner_token", "--pool", "eu", "--label", "gpu", "--minutes", "5")
-    printed = capsys.readouterr().out
-    assert printed.startswith("curl -fsS '")
-    secret = printed.split("TOKEN=")[1].split()[0]
-    assert redeem_token(secret, address="")["RPA_RUNNER_LABELS"] == "gpu"
-    with pytest.raises(CommandError):
-        call_command("runner_token", "--minutes", "0")

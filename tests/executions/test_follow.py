@@ -251,6 +251,7 @@ async def test_a_socket_whose_database_fails_is_closed_and_can_come_again(
 
     with monkeypatch.context() as fault:
         fault.setattr(module, "read_page", away)
+        fault.setattr(module, "read_newest", away)
         async with Socket(execution, keys["alice"], "?after=2") as socket:
             assert await socket.rest() == [{"type": "close", "code": 1011}]
     async with Socket(execution, keys["alice"], "?after=2") as socket:

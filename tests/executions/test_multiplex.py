@@ -187,7 +187,7 @@ async def test_a_replay_that_hangs_delays_nobody_else(
     """Storage that does not answer holds up those who read from it, and no one who is live."""
     runs = [await elsewhere(make_execution, robot) for _ in range(4)]
     old, stuck = runs[:3], threading.Event()
-    read = hubs.read_page
+    read, newest = hubs.read_page, hubs.read_newest
     for each in old:
         await elsewhere(say, each.pk, "line", times=5)
 
@@ -196,7 +196,13 @@ async def test_a_replay_that_hangs_delays_nobody_else(
             stuck.wait(20)
         return read(number, **bounds)
 
+    def hanging_newest(number: int, **bounds: Any) -> Any:
+        if number in {each.pk for each in old}:
+            stuck.wait(20)
+        return newest(number, **bounds)
+
     monkeypatch.setattr(hubs, "read_page", hanging)
+    monkeypatch.setattr(hubs, "read_newest", hanging_newest)
     async with Tab(keys["alice"]) as tab:
         await tab.follow("live", runs[3])
         assert seqs(await tab.until("events"), "live") == [1]
@@ -458,6 +464,12 @@ async def test_the_fault_of_one_subscription_is_not_that_of_the_others(
         return read(number, **bounds)
 
     monkeypatch.setattr(hubs, "read_page", broken)
+    newest = hubs.read_newest
+
+    def broken_newest(number: int, **bounds: Any) -> Any:
+        return broken(number) if number == bad.pk else newest(number, **bounds)
+
+    monkeypatch.setattr(hubs, "read_newest", broken_newest)
     async with Tab(keys["alice"]) as tab:
         await tab.follow("bad", bad)
         assert await tab.hear() == {"type": "refused", "id": "bad", "code": "fault"}

@@ -319,8 +319,10 @@ def test_what_is_held_back_can_be_cancelled(robot: Robot) -> None:
 
 def test_a_run_goes_to_a_runner_of_its_pool_that_has_its_labels(space: Space) -> None:
     robot = make_robot(space, "picky", said('pool = "eu"\n# labels = ["gpu", "chromium"]'))
+    with pytest.raises(Invalid, match="eu"):
+        make_execution(robot)
+    eu = Pool.objects.create(name="eu")
     run = make_execution(robot)
-    eu = Pool.objects.get(name="eu")
     for unfit in (runner(), runner(pool=eu, labels=["gpu"]), runner(labels=["chromium", "gpu"])):
         assert claimed(unfit) is None
     assert claimed(runner(pool=eu, labels=["a", "chromium", "gpu"])) == run

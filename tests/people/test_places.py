@@ -84,7 +84,7 @@ def test_lists_show_ones_own(acme: Acme, who: str, spaces: set[str], enterprises
             ["Officer", "of 10000 seats", "Invites", "Settings", "Invite people", "New space"],
             ["Leave…"],
         ),
-        ("bob", ["Staff", "Leave…"], ["seats", "Members", "Settings", "Invite", "New space"]),
+        ("bob", ["Staff", "Members", "Leave…"], ["seats", "Settings", "Invite", "New space"]),
         ("charlie", ["404"], []),
         ("dora", ["404"], []),
     ],

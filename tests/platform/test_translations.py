@@ -23,7 +23,7 @@ from executions import lifecycle
 from executions.choices import FailureReason, Status
 from executions.events import Source, read_page
 from executions.lifecycle import Ending
-from executions.models import Artifact, Execution, Runner, SpaceRetention
+from executions.models import Artifact, Execution, RunLimit, Runner, SpaceRetention, SpaceShare
 from joining import services as joining
 from joining.models import Application, Invite, InviteRole
 from robots.models import Robot
@@ -141,7 +141,7 @@ class Words(HTMLParser):
 #: What people and machines named, and the names that are alike in both languages.
 DATA = re.compile(
     r"""([Aa]lice|[Bb]ob|[Cc]harlie|[Dd]ora|root)(@example\.org)?(\ @\ .+)?
-    | Acme | Other | Orders(:\ 7)? | Charlie's | Dora's | [Gg]reeter(\ v1)? | script | robot | robot\.py
+    | Acme | Other | Orders(:\ [27])? | Charlie's | Dora's | [Gg]reeter(\ v1|:\ 3)? | [Dd]efault | script | robot | robot\.py
     | [Rr]eport\.pdf | [Kk]ey(\ \(0badcafe…\))? | [Hh]ost(:7)? | English | API | SHA-256
     | [Aa]lice | Bob | Dora | :\ md5 | :\ \w+\*+        # a user and their password's summary
     | [Aa]pi_key | [Aa]pplication | enterprise | execution | invite | member | secret | share | space | manage
@@ -178,6 +178,8 @@ def lived_in(robot: Robot) -> Robot:
     Group.objects.create(name="key")
     Runner.objects.create(host="host", pid=7, slots=2)
     SpaceRetention.objects.create(space=robot.space, days=7)
+    RunLimit.objects.create(robot=robot, most=3)
+    SpaceShare.objects.create(space=robot.space, weight=2)
     bob, dora = (User.objects.get(username=name) for name in ("bob", "dora"))
     joining.invite_user(robot.space, dora.uid, InviteRole.MEMBER, by=Actor(owner))
     sharing.share(robot, by=Actor(owner))
