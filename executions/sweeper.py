@@ -16,6 +16,8 @@ from executions.models import DEFAULT_POOL, Lane, Runner, Ticket
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
+#: How many lanes are looked at in one sweep: each is a statement.
+_LANES = 50
 #: Who waits no longer than this is not told why: most runs start at once.
 _TELL_AFTER = timedelta(seconds=1)
 
@@ -33,6 +35,7 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._looked_at = (0, 0)
+        self._lane = 0
 
     def sweep(self) -> None:
         """Do what is due."""
@@ -40,7 +43,7 @@ class Sweeper:
         self._call_what_fits()
         _expire()
         _explain()
-        _explain_lanes()
+        self._explain_lanes()
 
     def _call_what_fits(self) -> None:
         """Look at some of what holds runs back: room may have come without the end of a run, by a raised limit."""
@@ -51,6 +54,19 @@ class Sweeper:
                 break
             self._looked_at = found
             tickets.promote_what_fits(Scope(found[0]), found[1])
+
+    def _explain_lanes(self) -> None:
+        """Let the first runs of the next lanes say whether any runner may take them."""
+        alive = _taking()
+        lanes = list(
+            Lane.objects.select_related("pool").filter(pk__gt=self._lane).order_by("pk")[:_LANES]
+        )
+        self._lane = lanes[-1].pk if len(lanes) == _LANES else 0
+        for lane in lanes:
+            told, true = PendingReason.QUEUED, PendingReason.NO_RUNNER
+            if any(_serves(runner, lane) for runner in alive):
+                told, true = true, told
+            _retell(lane, told, true)
 
 
 def _expire() -> None:
@@ -76,16 +92,6 @@ def _explain() -> None:
         # What has moved on meanwhile is to be explained again.
         same = Ticket.objects.filter(pk=ticket.pk, state=ticket.state, held_by=ticket.held_by)
         same.update(explained=True)
-
-
-def _explain_lanes() -> None:
-    """Let the first runs of every lane say whether any runner may take them."""
-    alive = _taking()
-    for lane in Lane.objects.select_related("pool"):
-        told, true = PendingReason.QUEUED, PendingReason.NO_RUNNER
-        if any(_serves(runner, lane) for runner in alive):
-            told, true = true, told
-        _retell(lane, told, true)
 
 
 def runners_of(lane: Lane) -> list[Runner]:

@@ -24,6 +24,8 @@ from executions.shares import next_turn
 _LOOK_AT = 8
 #: How many runs of what is at its limit are held back at once, so that the next claim need not meet them.
 _HOLD_AT_ONCE = 200
+#: How many sets of labels the robots of a pool may ask for.
+MOST_LANES = 200
 
 _FACTS = (
     "execution_id, precedence, turn, robot_most, state, robot_id, space_id, enterprise_id, pool_id"
@@ -56,6 +58,12 @@ class Facts:
         return limits_of(self.belongs, self.robot_most)
 
 
+class TooManyLanes(Invalid):
+    """The robots of a pool ask for too many different sets of labels: each claim looks at all of them."""
+
+    code = "too_many_lanes"
+
+
 class UnknownPool(Invalid):
     """A robot asks for runners of a pool that there is not."""
 
@@ -74,6 +82,13 @@ def lane_of(pool: str, labels: Iterable[str]) -> Lane:
                     "The robot asks for the pool %(pool)s, which is not there. An operator can make it."
                 )
                 % {"pool": name}
+            )
+        if len(Lane.objects.filter(pool=named).values_list("pk")[:MOST_LANES]) == MOST_LANES:
+            raise TooManyLanes(
+                _(
+                    "Robots of the pool %(pool)s ask for %(most)d sets of labels already. Use one of those."
+                )
+                % {"pool": name, "most": MOST_LANES}
             )
         lane, _made = Lane.objects.get_or_create(pool=named, labels=wanted)
     return lane
@@ -277,7 +292,10 @@ def set_priority(execution_id: int, priority: int) -> bool:
 
 
 def put_first(execution_id: int) -> bool:
-    """Let a waiting run be the next one of its lane that starts. False if it does not wait any more."""
+    """Let a waiting run be the next one of its lane that starts, even if it was to start later.
+
+    False if it does not wait any more.
+    """
     ticket = Ticket.objects.filter(pk=execution_id).exclude(state=TicketState.LEASED).first()
     if ticket is None:
         return False
@@ -287,9 +305,12 @@ def put_first(execution_id: int) -> bool:
         ahead = Ticket.objects.filter(lane=ticket.lane_id, state=state)
         heads += ahead.order_by("precedence", "turn", "execution")[:1]
     first = min(heads, key=lambda each: (each.precedence, each.turn))
-    return _replace(ticket, precedence=first.precedence, turn=first.turn - 1, turn_end=first.turn)
+    place: dict[str, Any] = {"precedence": first.precedence, "turn": first.turn - 1}
+    if ticket.state == TicketState.DELAYED:
+        place |= {"state": TicketState.READY, "ready_at": None, "explained": False}
+    return _replace(ticket, **place, turn_end=first.turn)
 
 
-def _replace(ticket: Ticket, **place: int) -> bool:
+def _replace(ticket: Ticket, **place: Any) -> bool:
     waiting = Ticket.objects.filter(pk=ticket.pk).exclude(state=TicketState.LEASED)
     return bool(waiting.update(**place))

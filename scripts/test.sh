@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONWARNINGS="${PYTHONWARNINGS:-}"
-workers=${TEST_WORKERS:-$(nproc)}
+# One more than there are processors: many tests wait for processes of their own.
+workers=${TEST_WORKERS:-$(($(nproc) + 1))}
 
 mariadb_dir=""
 finish() {
@@ -65,5 +66,5 @@ echo "== tests on SQLite"
 echo "== tests on MariaDB"
 start_mariadb
 RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest -q -n "$workers" --dist loadfile \
-  tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
+  tests/executions/test_fleet.py tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
   tests/access/test_list_prices.py tests/people/test_deeds.py tests/api/test_lists.py tests/commands/test_runner.py

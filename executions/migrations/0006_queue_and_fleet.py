@@ -412,19 +412,28 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="ticket",
-            index=models.Index(fields=["pool", "state"], name="ticket_of_pool"),
+            index=models.Index(
+                fields=["pool", "state", "precedence", "turn", "execution"], name="ticket_of_pool"
+            ),
         ),
         migrations.AddIndex(
             model_name="ticket",
-            index=models.Index(fields=["robot", "state"], name="ticket_of_robot"),
+            index=models.Index(
+                fields=["robot", "state", "precedence", "turn", "execution"], name="ticket_of_robot"
+            ),
         ),
         migrations.AddIndex(
             model_name="ticket",
-            index=models.Index(fields=["space", "state"], name="ticket_of_space"),
+            index=models.Index(
+                fields=["space", "state", "precedence", "turn", "execution"], name="ticket_of_space"
+            ),
         ),
         migrations.AddIndex(
             model_name="ticket",
-            index=models.Index(fields=["enterprise", "state"], name="ticket_of_enterprise"),
+            index=models.Index(
+                fields=["enterprise", "state", "precedence", "turn", "execution"],
+                name="ticket_of_enterprise",
+            ),
         ),
         migrations.AddIndex(
             model_name="ticket",

@@ -89,10 +89,19 @@ class Ticket(models.Model):
                 fields=["held_scope", "held_by", "precedence", "turn", "execution"],
                 name="ticket_held",
             ),
-            models.Index(fields=["pool", "state"], name="ticket_of_pool"),
-            models.Index(fields=["robot", "state"], name="ticket_of_robot"),
-            models.Index(fields=["space", "state"], name="ticket_of_space"),
-            models.Index(fields=["enterprise", "state"], name="ticket_of_enterprise"),
+            models.Index(
+                fields=["pool", "state", "precedence", "turn", "execution"], name="ticket_of_pool"
+            ),
+            models.Index(
+                fields=["robot", "state", "precedence", "turn", "execution"], name="ticket_of_robot"
+            ),
+            models.Index(
+                fields=["space", "state", "precedence", "turn", "execution"], name="ticket_of_space"
+            ),
+            models.Index(
+                fields=["enterprise", "state", "precedence", "turn", "execution"],
+                name="ticket_of_enterprise",
+            ),
             models.Index(fields=["runner"], name="ticket_of_runner"),
             models.Index(fields=["state", "ready_at"], name="ticket_later"),
             models.Index(fields=["state", "expires_at"], name="ticket_expiry"),

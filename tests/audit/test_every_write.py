@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.core.signals import request_finished
 from django.db import close_old_connections, models, transaction
+from django.db.models import Q
 from django.test import Client
 from django.urls import reverse
 
@@ -18,7 +19,7 @@ from audit.chain import verify
 from audit.models import Entry
 from audit.rows import Audited, AuditedQuerySet
 from enterprises.models import Enterprise, EnterpriseUser
-from executions.models import Execution, SpaceRetention
+from executions.models import Execution, Pool, RunLimit, SpaceRetention, SpaceShare, Ticket
 from robots.models import Robot
 from spaces.models import Space, SpaceUser
 from tests.access.house import ACTORS, House, build_house
@@ -54,8 +55,14 @@ def state() -> Any:
     ]
     cancelled = Execution.objects.values_list("pk", "cancel_requested_at").order_by("pk")
     ended = Execution.objects.filter(status="CANCELLED").values_list("pk").order_by("pk")
-    retentions = SpaceRetention.objects.values().order_by("pk")
-    return kept, [each for each in cancelled if each[1]], list(ended), list(retentions)
+    operators = [
+        list(model._base_manager.values().order_by("pk"))
+        for model in (SpaceRetention, SpaceShare, RunLimit, Pool)
+    ]
+    # The place of a run that waits before and after: requesting and cancelling one are told otherwise.
+    moved = Q(precedence__lt=0) | Q(turn__lt=0)
+    places = Ticket.objects.filter(moved).values_list("pk", "precedence", "turn")
+    return kept, [each for each in cancelled if each[1]], list(ended), operators, list(places)
 
 
 def _rows(model: type[models.Model]) -> list[Any]:
@@ -126,6 +133,9 @@ EDITED = {
     "spaces.spaceuser": ("nickname", "edited"),
     "robots.robot": ("description", "edited"),
     "executions.spaceretention": ("days", "77"),
+    "executions.pool": ("description", "edited"),
+    "executions.runlimit": ("most", "7"),
+    "executions.spaceshare": ("weight", "7"),
 }
 _PASSWORDS = {"password1": "correct horse 9", "password2": "correct horse 9"}
 
@@ -140,6 +150,9 @@ def added(label: str, house: House) -> dict[str, Any]:
         "enterprises.enterprise": {"name": "fresh", "creator": owner.uid, "service_type": 1},
         "spaces.space": {"name": "fresh", "creator": owner.uid, "type": 1},
         "executions.spaceretention": {"space": space.pk, "days": 3},
+        "executions.pool": {"name": "fresh"},
+        "executions.runlimit": {"robot": house.things.robot.pk, "most": 3},
+        "executions.spaceshare": {"space": space.pk, "weight": 3},
         "enterprises.enterpriseuser": {
             "enterprise": house.things.enterprise.pk,
             "user": User.objects.get(username="charlie").uid,
@@ -167,6 +180,12 @@ def spare(label: str) -> models.Model:
         "spaces.spaceuser": lambda: SpaceUser.objects.filter(role=3).earliest("pk"),
         "executions.spaceretention": lambda: SpaceRetention.objects.create(
             space=Space.objects.earliest("pk"), days=30
+        ),
+        "executions.runlimit": lambda: RunLimit.objects.create(
+            space=Space.objects.earliest("pk"), most=30
+        ),
+        "executions.spaceshare": lambda: SpaceShare.objects.create(
+            space=Space.objects.earliest("pk"), weight=30
         ),
     }
     model = apps.get_model(label)

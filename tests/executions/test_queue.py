@@ -14,7 +14,7 @@ from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Invalid
 from enterprises.models import Enterprise
-from executions import lifecycle, reaper, services, shares
+from executions import lifecycle, reaper, services, shares, tickets
 from executions.choices import FailureReason, PendingReason, Status
 from executions.events import Source, read_page
 from executions.lifecycle import Ending, WrongMoment
@@ -339,6 +339,18 @@ def test_a_run_that_no_runner_may_take_says_so_until_one_comes(space: Space) -> 
     assert reason_of(run) == PendingReason.QUEUED
 
 
+def test_a_pool_has_so_many_sets_of_labels_and_no_more(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tickets, "MOST_LANES", 3)
+    robots = [make_robot(space, f"of {n}", said(f'labels = ["l{n}"]')) for n in range(3)]
+    make_execution(robots[0])
+    make_execution(robots[1])
+    with pytest.raises(Invalid, match="3 sets"):
+        make_execution(robots[2])
+    make_execution(robots[1])
+
+
 # How long one waits, and what is tried again ------------------------------------------------------
 
 
@@ -393,6 +405,17 @@ def test_a_run_is_tried_as_often_as_its_robot_says_and_no_more(space: Space) -> 
     assert waits is not None
     assert timedelta(seconds=18) < waits - timezone.now() <= timedelta(seconds=20)
     assert failed_again(third, FailureReason.LOST) is None
+
+
+def test_who_is_put_first_waits_for_no_pause(space: Space) -> None:
+    second = failed_again(
+        make_execution(make_robot(space, "again", said(RETRYING))), FailureReason.LOST
+    )
+    assert second is not None
+    own = runner()
+    assert claimed(own) is None
+    services.run_next(second, by=owner_of(space))
+    assert claimed(own) == second
 
 
 @pytest.mark.parametrize("reason", [FailureReason.TIMEOUT, FailureReason.OUT_OF_MEMORY])

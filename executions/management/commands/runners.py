@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         unfinished = Execution.objects.unfinished().exclude(runner=None).order_by()
         in_hand = dict(unfinished.values_list("runner").annotate(Count("pk")))
-        for runner in Runner.objects.filter(stopped_at=None):
+        for runner in Runner.objects.filter(stopped_at=None).select_related("pool"):
             beat = (timezone.now() - runner.heartbeat_at).total_seconds()
             if options["json"]:
                 told = {
@@ -26,6 +26,9 @@ class Command(BaseCommand):
                     "name": str(runner),
                     "state": runner.state,
                     "slots": runner.slots,
+                    "pool": runner.pool.name if runner.pool else None,
+                    "labels": runner.labels,
+                    "version": runner.version,
                     "in_hand": in_hand.get(runner.pk, 0),
                     "sandbox": runner.tier,
                     "heartbeat_seconds_ago": round(beat, 1),
@@ -35,5 +38,5 @@ class Command(BaseCommand):
                 continue
             self.stdout.write(
                 f"{runner.uid}  {runner.state:<8}  {in_hand.get(runner.pk, 0):>3} of {runner.slots:<3}  "
-                f"{runner.tier:<8}  {beat:>6.1f} s  {runner}"
+                f"{runner.tier:<8}  {beat:>6.1f} s  {runner.pool or '-'!s:<10}  {runner}"
             )
