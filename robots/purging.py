@@ -48,6 +48,9 @@ def _remove(robot: Robot, parts: list[Steps]) -> Steps:
 def _remove_version(version: RobotVersion, robot: Robot) -> None:
     """The object goes before the row that names it: whoever is killed in between still finds it."""
     with deed("robot.purge", robot), shelf():
+        if not RobotVersion.objects.filter(pk=version.pk).exists():
+            return  # another purge of it was first
+        version.robot = robot  # its row may be gone by then, and the audit names it
         same = RobotVersion.objects.filter(digest=version.digest, storage_key=version.storage_key)
         if not same.exclude(pk=version.pk).exists():
             default_storage.delete(version.storage_key)
