@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from executions import lifecycle
+from executions import lifecycle, tickets
 from executions.choices import EventKind, Status
 from executions.events import (
     Draft,
@@ -30,7 +30,7 @@ from executions.events import (
     read_page,
 )
 from executions.lifecycle import Ending
-from executions.models import Execution, ExecutionSegment, Runner
+from executions.models import ExecutionSegment, Runner
 from executions.sealing import seal
 from robots.models import Robot
 from tests.factories import make_execution
@@ -200,7 +200,7 @@ class Stream(RuleBasedStateMachine):
         if self.wanted and not self.closed:
             lifecycle.finish(self.execution.pk, Ending(Status.CANCELLED))
         elif self.wanted:
-            Execution.objects.filter(pk=self.execution.pk).update(runner=self.runner)
+            tickets.leave(self.execution.pk)
 
 
 def at(head: Head) -> tuple[int, bool, int]:
