@@ -30,7 +30,7 @@ from executions.events import (
     read_page,
 )
 from executions.lifecycle import Ending
-from executions.models import ExecutionSegment, Runner
+from executions.models import Execution, ExecutionSegment, Runner
 from executions.sealing import seal
 from robots.models import Robot
 from tests.factories import make_execution
