@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 blank=True,
                 null=True,
+                db_constraint=False,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="runners",
                 to="executions.pool",
@@ -214,6 +215,38 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("enterprise", None),
+                                ("pool", None),
+                                ("robot__isnull", False),
+                                ("space", None),
+                            ),
+                            models.Q(
+                                ("enterprise", None),
+                                ("pool", None),
+                                ("robot", None),
+                                ("space__isnull", False),
+                            ),
+                            models.Q(
+                                ("enterprise__isnull", False),
+                                ("pool", None),
+                                ("robot", None),
+                                ("space", None),
+                            ),
+                            models.Q(
+                                ("enterprise", None),
+                                ("pool__isnull", False),
+                                ("robot", None),
+                                ("space", None),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="run_limit_of_one_thing",
+                    )
+                ],
                 "verbose_name": "run limit",
                 "verbose_name_plural": "run limits",
             },
@@ -357,39 +390,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="lane",
             constraint=models.UniqueConstraint(fields=("pool", "labels"), name="lane_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="runlimit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("enterprise", None),
-                        ("pool", None),
-                        ("robot__isnull", False),
-                        ("space", None),
-                    ),
-                    models.Q(
-                        ("enterprise", None),
-                        ("pool", None),
-                        ("robot", None),
-                        ("space__isnull", False),
-                    ),
-                    models.Q(
-                        ("enterprise__isnull", False),
-                        ("pool", None),
-                        ("robot", None),
-                        ("space", None),
-                    ),
-                    models.Q(
-                        ("enterprise", None),
-                        ("pool__isnull", False),
-                        ("robot", None),
-                        ("space", None),
-                    ),
-                    _connector="OR",
-                ),
-                name="run_limit_of_one_thing",
-            ),
         ),
         migrations.AddIndex(
             model_name="ticket",

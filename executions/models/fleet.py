@@ -80,6 +80,7 @@ class Runner(models.Model):
         on_delete=models.PROTECT,
         null=True,
         blank=True,
+        db_constraint=False,
         related_name="runners",
         verbose_name=_("pool"),
     )
