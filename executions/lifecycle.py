@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -27,6 +27,8 @@ from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
 _MOST_LOOKS = 50
+#: MariaDB's and MySQL's number for it.
+_DEADLOCK = 1213
 _OPEN_STREAM = (
     "SELECT execution_id FROM executions_executionstream WHERE execution_id = %s AND closed = %s"
 )
@@ -120,7 +122,13 @@ def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str]
             return None
         for ticket in ahead:
             token = secrets.token_hex(16)
-            if _claim(ticket, runner, token) is Claim.TAKEN:
+            try:
+                outcome = _claim(ticket, runner, token)
+            except OperationalError as error:
+                if error.args[:1] != (_DEADLOCK,):
+                    raise
+                continue  # of two who waited for each other, the server has sent us away: look again
+            if outcome is Claim.TAKEN:
                 everything = "SELECT * FROM executions_execution WHERE id = %s"
                 return Execution.objects.raw(everything, [ticket.execution_id])[0], token
     return None

@@ -72,13 +72,17 @@ def close_gates(limits: Sequence[Limit]) -> None:
     with connection.cursor() as cursor:
         for limit in limits:
             one = [limit.scope, limit.of]
-            select = "SELECT id FROM executions_gate WHERE scope = %s AND object_id = %s FOR UPDATE"
-            cursor.execute(select, one)
+            cursor.execute(
+                "SELECT id FROM executions_gate WHERE scope = %s AND object_id = %s FOR UPDATE", one
+            )
             if cursor.fetchone() is None:
+                # It locks the row as an update does, whoever was first: IGNORE would share it, and two who
+                # share it and want it alone wait for each other.
                 cursor.execute(
-                    "INSERT IGNORE INTO executions_gate (scope, object_id) VALUES (%s, %s)", one
+                    "INSERT INTO executions_gate (scope, object_id) VALUES (%s, %s) "
+                    "ON DUPLICATE KEY UPDATE scope = scope",
+                    one,
                 )
-                cursor.execute(select, one)
 
 
 def leases(limit: Limit) -> int:
