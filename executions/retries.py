@@ -12,14 +12,17 @@ from robots.manifest import Manifest
 #: What a robot may ask to be tried again after.
 RETRIED = (FailureReason.LOST, FailureReason.ERROR, FailureReason.TIMEOUT)
 _LONGEST_DELAY = 3600.0
-#: By hand, like services' own: the robot, its space and its enterprise must be there, and may still run.
-_MAY_RUN = """
+#: Whether a robot, its space and its enterprise are there. By hand, since every request asks it: the ORM would take
+#: as long as the rest of the transaction.
+STILL_THERE = """
     SELECT robot.id FROM robots_robot robot
     JOIN agent_space room ON room.id = robot.space_id
     LEFT JOIN agent_enterprise house ON house.id = room.enterprise_id
     WHERE robot.id = %s AND NOT robot.deleted AND NOT room.deleted
-    AND (house.id IS NULL OR NOT house.deleted AND (house.expire_time IS NULL OR house.expire_time > %s))
+    AND (house.id IS NULL OR NOT house.deleted)
 """
+#: The same, and whether its runs are not refused because the enterprise has expired.
+_MAY_RUN = f"{STILL_THERE} AND (house.expire_time IS NULL OR house.expire_time > %s)"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def successor_of(
         return None
     ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
     failed = Execution.objects.select_related("version", "retry", "space").get(pk=execution_id)
-    policy = Manifest.from_json(failed.version.manifest).retry
+    manifest = Manifest.from_json(failed.version.manifest)
+    policy = manifest.retry
     attempt = failed.retry.attempt if hasattr(failed, "retry") else 1
     if policy is None or reason.value not in policy.on or attempt >= policy.max_attempts:
         return None
@@ -65,7 +69,6 @@ def successor_of(
         request_digest=failed.request_digest,
         pending_reason=PendingReason.RETRY if policy.backoff else PendingReason.QUEUED,
     )
-    manifest = Manifest.from_json(failed.version.manifest)
     delay = min(policy.backoff * 2.0 ** (attempt - 1), _LONGEST_DELAY)
     return Successor(again, manifest, attempt + 1, delay)
 

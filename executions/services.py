@@ -21,6 +21,7 @@ from executions import engine, lifecycle, tickets
 from executions.choices import Origin, PendingReason, Status
 from executions.events import writing
 from executions.models import DEFAULT_POOL, Execution
+from executions.retries import STILL_THERE
 from robots.json_values import BadJson, clean
 from robots.manifest import Manifest, TaskNotFound
 from robots.models import Robot, RobotVersion
@@ -29,14 +30,6 @@ from spaces.access import may, require
 
 MAX_PARAMS_BYTES = 256 * 1024
 MOST_PRIORITY = 100
-#: By hand, since every request asks it: the ORM would take as long as the rest of the transaction.
-_STILL_THERE = """
-    SELECT robot.id FROM robots_robot robot
-    JOIN agent_space room ON room.id = robot.space_id
-    LEFT JOIN agent_enterprise house ON house.id = room.enterprise_id
-    WHERE robot.id = %s AND NOT robot.deleted AND NOT room.deleted
-    AND (house.id IS NULL OR NOT house.deleted)
-"""
 
 
 class NoVersion(Refused):
@@ -158,7 +151,7 @@ def _require_still_there(robot: Robot) -> None:
     is seen here, or waits for the end of this transaction and then finds the run to cancel.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_STILL_THERE, [robot.pk])
+        cursor.execute(STILL_THERE, [robot.pk])
         if cursor.fetchone() is None:
             raise NotFound(_("Not found."))
 
