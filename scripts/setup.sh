@@ -94,24 +94,8 @@ translations() {
   done < <(find locale -name '*.po')
 }
 
-# As root, robots are users of their own, who must find their way to the platform's files.
-way_in() {
-  local folder=$PWD
-  [ "$(id -u)" = 0 ] || return 0
-  while [ "$folder" != / ]; do
-    case $(stat -c %A "$folder") in
-      *[xt]) ;;
-      *)
-        echo "Robots cannot enter $folder, and would not start. Run this in another folder, such as one in /opt, or: chmod o+x $folder" >&2
-        ;;
-    esac
-    folder=$(dirname "$folder")
-  done
-}
-
 log=$(mktemp -t rpa-setup-XXXXXX.log)
 trap 'status=$?; [ $status -eq 0 ] && rm -f "$log"' EXIT
-way_in
 system_packages
 virtual_environment
 translations

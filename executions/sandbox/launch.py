@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import profile
+from .passage import Passage
 from .probe import Probe, probe
 from .process import Process, SandboxUnavailable
 from .resources import Group, Resources, Rung
@@ -70,6 +71,7 @@ class Sandbox:
         self._watchdog = Watchdog()
         self._probing = threading.Lock()
         self._spawner = Spawner()
+        self._passage = Passage(data_dir)
 
     def uid(self, slot: int, profile: Profile = Profile.STRICT) -> int:
         """The host's uid of a run in `slot`: who must own what it may write."""
@@ -142,11 +144,12 @@ class Sandbox:
             self._resources.close()
 
     def _spawn(self, spec: Spec, tools: Tools, group: Group) -> Process:
-        with ExitStack() as handed, ExitStack() as kept:
+        with ExitStack() as passed, ExitStack() as handed, ExitStack() as kept:
             status_read, status_write = _pipe(kept, handed)
             stdout_read, stdout_write = _pipe(kept, handed)
             stderr_read, stderr_write = _pipe(kept, handed)
-            handles = self._open(spec, status_write, handed)
+            copies: list[int] = []
+            handles = self._open(spec, status_write, copies, handed)
             options = b"".join(
                 os.fsencode(option) + b"\0" for option in profile.arguments(spec, handles)
             )
@@ -154,6 +157,9 @@ class Sandbox:
             go_read, go_write = os.pipe2(os.O_CLOEXEC)
             handed.callback(os.close, go_read)
             kept.callback(os.close, go_write)
+            if copies:
+                leave = self._spawner.spawn(lambda: self._passage.open(copies))
+                passed.callback(self._spawner.spawn, leave)
             # No shell reads a robot's words: they are arguments behind "--".
             popen = self._spawner.spawn(
                 lambda: subprocess.Popen(  # noqa: S603
@@ -179,12 +185,12 @@ class Sandbox:
                 memory_limit=spec.ceilings.memory,
             )
             kept.pop_all()
-        try:
-            process.await_start()
-        except BaseException:
-            process.kill()
-            process.close()
-            raise
+            try:
+                process.await_start()
+            except BaseException:
+                process.kill()
+                process.close()
+                raise
         return process
 
     def _chain(self, spec: Spec, tools: Tools, group: Group, args: int) -> list[str]:
@@ -205,9 +211,21 @@ class Sandbox:
             *(tools.bwrap, "--args", str(args), "--", *command),
         ]
 
-    def _open(self, spec: Spec, status: int, stack: ExitStack) -> profile.Handles:
+    def _open(
+        self, spec: Spec, status: int, copies: list[int], stack: ExitStack
+    ) -> profile.Handles:
+        """The descriptors of what the run is shown; of those in `copies` the way there is still to be made."""
+
+        def shown(path: Path, kind: int = 0) -> int:
+            copy = self._passage.copy(path)
+            if copy is None:
+                return _opened(stack, path, os.O_PATH | os.O_NOFOLLOW | kind)
+            stack.callback(os.close, copy)
+            copies.append(copy)
+            return copy
+
         def directory(path: Path) -> int:
-            return _opened(stack, path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+            return shown(path, os.O_DIRECTORY)
 
         return profile.Handles(
             seccomp=_memory("seccomp", _filter(spec.profile), stack),
@@ -219,10 +237,7 @@ class Sandbox:
             support=directory(spec.support) if spec.support else None,
             cache=directory(spec.cache) if spec.cache else None,
             files={name: _memory("file", content, stack) for name, content in spec.files.items()},
-            tools={
-                name: _opened(stack, path, os.O_PATH | os.O_NOFOLLOW)
-                for name, path in spec.tools.items()
-            },
+            tools={name: shown(path) for name, path in spec.tools.items()},
         )
 
     def _prepared_etc(self) -> Path:

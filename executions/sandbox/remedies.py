@@ -22,8 +22,8 @@ _TEXTS = {
     ),
     "proc": "In a container, unmask /proc: run it with --security-opt unmask=ALL.",
     "path": (
-        "The data folder and every folder above it must be searchable by the uids of robots: "
-        "chmod o+x."
+        "Root may make no mounts here, so the data folder, the platform's own and every folder above them "
+        "must be searchable by the uids of robots: chmod o+x."
     ),
     "seccomp": "The kernel needs CONFIG_SECCOMP_FILTER.",
     "python": "apt-get install python3",

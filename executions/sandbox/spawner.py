@@ -4,20 +4,20 @@ The kernel ties the life of a run to the thread that spawned it, not to the serv
 passing thread would die with it. This thread lives as long as the server.
 """
 
-import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from . import proc
 
-Child = subprocess.Popen[bytes]
-_Order = tuple[Callable[[], Child], "Future[Child]"]
+_Made = TypeVar("_Made")
+_Order = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class Spawner:
-    """Runs callables that start a process, one after another, on its own thread."""
+    """Runs callables, those that start a process above all, one after another, on its own thread."""
 
     def __init__(self) -> None:
         """The thread starts with the first order."""
@@ -26,7 +26,7 @@ class Spawner:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def spawn(self, order: Callable[[], Child]) -> Child:
+    def spawn(self, order: Callable[[], _Made]) -> _Made:
         """What `order` returns, or its exception."""
         with self._lock:
             if self._closed:
@@ -38,7 +38,7 @@ class Spawner:
                     target=self._run, name="sandbox-spawner", daemon=True
                 )
                 self._thread.start()
-            answer: Future[Child] = Future()
+            answer: Future[_Made] = Future()
             self._orders.put((order, answer))
         return answer.result()
 

@@ -3,7 +3,6 @@
 Root mounts a tmpfs of a fixed size; anyone else gets a folder, whose size can only be looked at.
 """
 
-import ctypes
 import errno
 import os
 import re
@@ -14,12 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_MS_NOSUID, _MS_NODEV = 2, 4
-_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+from . import mounts
+
 _DEEPEST = 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def reclaim(root: Path) -> int:
     """Remove every workspace below `root` that a killed server left; returns how many."""
     if not root.is_dir():
         return 0
-    for point in _mounts_below(root):
+    for point in mounts_below(root):
         _unmount(point)
     left = list(root.iterdir())
     for path in left:
@@ -172,28 +169,25 @@ def _usage(path: Path) -> tuple[int, int]:
 
 def _mount_tmpfs(path: Path, *, uid: int, size: int, inodes: int) -> bool:
     """Mount a tmpfs there; False where this host does not let root do that."""
-    options = f"size={size},nr_inodes={inodes},mode=0700,uid={uid},gid={uid}".encode()
-    failed = _libc.mount(
-        b"rpa-work", os.fsencode(path), b"tmpfs", ctypes.c_ulong(_MS_NOSUID | _MS_NODEV), options
-    )
-    if not failed:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EPERM, errno.EACCES):
+    options = f"size={size},nr_inodes={inodes},mode=0700,uid={uid},gid={uid}"
+    try:
+        mounts.mount("rpa-work", path, "tmpfs", mounts.NOSUID | mounts.NODEV, options)
+    except PermissionError:
         return False
-    raise OSError(code, os.strerror(code), os.fspath(path))
+    return True
 
 
 def _unmount(path: Path) -> None:
     """Take away what is mounted on `path`, however many times."""
-    while not _libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW):
-        pass
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOENT, errno.EPERM):  # EINVAL: it is no mount
-        raise OSError(code, os.strerror(code), os.fspath(path))
+    try:
+        while True:
+            mounts.leave(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EPERM):  # EINVAL: it is no mount
+            raise
 
 
-def _mounts_below(root: Path) -> list[Path]:
+def mounts_below(root: Path) -> list[Path]:
     """The mounts below `root`, the innermost first."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():

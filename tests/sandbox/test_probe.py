@@ -1,6 +1,8 @@
 """A host that cannot confine robots is told so, and runs none."""
 
+import errno
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from executions.sandbox import Profile, Sandbox, SandboxUnavailable, Spec, secco
 from executions.sandbox.collector import read_file
 from executions.sandbox.resources import Cgroup2, Resources, Rung
 from executions.sandbox.spec import LIMITS
+from executions.sandbox.workspace import open_workspace
 
 from .conftest import AS_ROOT, PYTHON, UID_BASE, Box
 
@@ -114,16 +117,63 @@ def test_51_no_run_without_user_namespaces(data_dir: Path, folder: Path) -> None
     sandbox.close()
 
 
-def test_a_hidden_data_folder_is_explained(folder: Path, box: Box) -> None:
+@pytest.fixture
+def private(folder: Path) -> Path:
+    """A data folder below one that only root may enter."""
     if not AS_ROOT:
         pytest.skip("robots have another uid only when the platform is root")
-    (folder / "hidden" / "work").mkdir(parents=True)
-    (folder / "hidden").chmod(0o700)
-    sandbox = Sandbox(folder / "hidden", UID_BASE + 500)
+    (folder / "private" / "data").mkdir(parents=True)
+    (folder / "private").chmod(0o700)
+    return folder / "private" / "data"
+
+
+def test_a_private_data_folder_stays_private_and_robots_run(private: Path) -> None:
+    box = Box(Sandbox(private, UID_BASE + 500), private)
+    assert box.sandbox.probe().ok
+    told = box.run("open('/work/left', 'w').write('done'); print(open('/work/left').read())")
+    assert told.out == "done\n"
+    box.end()
+    box.sandbox.close()
+    assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
+    seen = Path("/proc/self/mountinfo").read_text()
+    assert os.fspath(private.parent) not in seen
+    assert "rpa-passage" not in seen
+
+
+def test_a_private_data_folder_keeps_no_workspace_alive(private: Path) -> None:
+    """What the host had mounted before the first run of such a server is not held on to by its mounts."""
+    box = Box(Sandbox(private, UID_BASE + 500), private)
+    early = open_workspace(private / "work", 7, os.getuid(), 1 << 20, 100)
+    assert early.bounded
+    box.run("pass")
+    held = [line for line in _mounts_of_the_spawner() if os.fspath(private / "work") in line]
+    early.destroy()
+    box.end()
+    box.sandbox.close()
+    assert held == []
+
+
+def test_a_private_data_folder_is_explained_where_root_may_not_mount(
+    private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> int:
+        raise PermissionError(errno.EPERM, "no mounts here")
+
+    monkeypatch.setattr("executions.sandbox.mounts.copied", refused)
+    sandbox = Sandbox(private, UID_BASE + 500)
     probe = sandbox.probe()
     sandbox.close()
     assert not probe.ok
     assert "searchable" in probe.problems[0].remedy
+
+
+def _mounts_of_the_spawner() -> list[str]:
+    (task,) = (
+        each
+        for each in Path("/proc/self/task").iterdir()
+        if os.readlink(each / "ns/mnt") != os.readlink("/proc/self/ns/mnt")
+    )
+    return (task / "mountinfo").read_text().splitlines()
 
 
 @pytest.fixture
