@@ -23,7 +23,6 @@ SET_UP = ("make run", "make test")
 def place() -> Iterator[dict[str, str]]:
     """The environment of a platform that serves with demo data."""
     with tempfile.TemporaryDirectory(prefix="rpa-readme-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # the robots' users must find their way in
         yield from _served(folder)
 
 
