@@ -23,6 +23,7 @@ from executions import clock, hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
 from executions.models import Execution, ExecutionStream, Runner
+from executions.rows import read_row
 from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
@@ -129,8 +130,7 @@ def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str]
                     raise
                 continue  # of two who waited for each other, the server has sent us away: look again
             if outcome is Claim.TAKEN:
-                everything = "SELECT * FROM executions_execution WHERE id = %s"
-                return Execution.objects.raw(everything, [ticket.execution_id])[0], token
+                return read_row(Execution, ticket.execution_id), token
     return None
 
 
@@ -178,7 +178,7 @@ def release(execution: Execution) -> bool:
         tickets.give_back(execution.pk)
         ExecutionStream.objects.filter(pk=stream.pk).update(writer_token="", src_offset=0)
         append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
-        _ring(execution.pk, Status.PENDING, PendingReason.QUEUED)
+        _ring(execution.pk, Status.PENDING, PendingReason.QUEUED, space_id=execution.space_id)
     return True
 
 
@@ -189,7 +189,7 @@ def explain_wait(execution: Execution, reason: PendingReason, source: Source) ->
         waiting = Execution.objects.filter(pk=execution.pk, status=Status.PENDING)
         if not waiting.update(pending_reason=reason):
             raise WrongMoment(_("The execution has already started."))
-        _ring(execution.pk, Status.PENDING, reason)
+        _ring(execution.pk, Status.PENDING, reason, space_id=execution.space_id)
 
 
 def explain_queueing(execution_id: int, reason: PendingReason) -> bool:
@@ -224,6 +224,7 @@ def start(execution: Execution, source: Source) -> None:
         head = append(execution.pk, [status_draft(Status.RUNNING)], source=source)
         if not head.repeated:
             _move(execution.pk, Status.RUNNING, pending_reason="", started_at=now)
+            _ring(execution.pk, Status.RUNNING, space_id=execution.space_id)
     execution.status, execution.started_at = Status.RUNNING, now
 
 
@@ -266,7 +267,7 @@ def finish(
             raise WrongMoment(_("The execution has already ended.")) from error
         if not head.repeated:
             _move(execution_id, ending.status, **fields)
-            tickets.leave(execution_id)
+            _ring(execution_id, ending.status, space_id=tickets.leave(execution_id))
             if successor is not None:
                 enqueue(
                     successor.execution,
@@ -330,13 +331,17 @@ def _move(execution_id: int, to: Status, **fields: Any) -> None:
         raise WrongMoment(
             _("The execution can no longer become %(status)s.") % {"status": to.label}
         )
-    _ring(execution_id, to)
 
 
-def _ring(execution_id: int, status: Status, pending_reason: str = "") -> None:
-    """Tell those who show lists of the run's space, once this is committed."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT space_id FROM executions_execution WHERE id = %s", [execution_id])
-        (space_id,) = cursor.fetchone()
+def _ring(
+    execution_id: int, status: Status, pending_reason: str = "", *, space_id: int | None = None
+) -> None:
+    """Tell those who show lists of the run's space, once this is committed. The space is asked if it is not given."""
+    if space_id is None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT space_id FROM executions_execution WHERE id = %s", [execution_id]
+            )
+            (space_id,) = cursor.fetchone()
     move = hints.Move(execution_id, space_id, str(status), str(pending_reason))
     transaction.on_commit(partial(hints.ring_move, move), robust=True)

@@ -73,7 +73,7 @@ class UnknownPool(Invalid):
 def lane_of(pool: str, labels: Iterable[str]) -> Lane:
     """The lane of runs that ask for this pool and these labels, made where it is the first such run."""
     wanted, name = ",".join(sorted(set(labels))), pool or DEFAULT_POOL
-    lane = Lane.objects.filter(pool__name=name, labels=wanted).first()
+    lane = next(iter(_lanes("name", name, wanted)), None)
     if lane is None:
         named = Pool.objects.filter(name=name).first()
         if named is None:
@@ -130,8 +130,23 @@ def enter(
 def lanes_for(runner: Runner) -> list[int]:
     """The lanes of the runner's pool, the default one if it has none, whose runs ask for nothing that it lacks."""
     has = set(runner.labels)
-    pool = {"pool": runner.pool_id} if runner.pool_id else {"pool__name": DEFAULT_POOL}
-    return [lane.pk for lane in Lane.objects.filter(**pool) if lane.wanted <= has]
+    lanes = _lanes("id", runner.pool_id) if runner.pool_id else _lanes("name", DEFAULT_POOL)
+    return [lane.pk for lane in lanes if lane.wanted <= has]
+
+
+def _lanes(column: str, of: Any, labels: str | None = None) -> list[Lane]:
+    """The lanes of the pool with this `id` or `name`, or the one for these labels."""
+    alone = "" if labels is None else " AND lane.labels = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT lane.id, lane.pool_id, lane.labels FROM executions_lane lane "
+            f"JOIN executions_pool pool ON pool.id = lane.pool_id WHERE pool.{column} = %s{alone}",
+            [of] if labels is None else [of, labels],
+        )
+        return [
+            Lane.from_db(connection.alias, ("id", "pool_id", "labels"), row)
+            for row in cursor.fetchall()
+        ]
 
 
 def next_for(runner: Runner, only: int | None = None) -> list[Facts]:
@@ -211,17 +226,21 @@ def give_back(execution_id: int) -> None:
         _promote(limit.scope, limit.of)
 
 
-def leave(execution_id: int) -> None:
-    """The run has ended: its place is gone, and what it kept from starting may start."""
+def leave(execution_id: int) -> int | None:
+    """The run has ended: its place is gone, and what it kept from starting may start.
+
+    Returns the key of its space; None if it had no place.
+    """
     ticket = _ticket(execution_id)
     if ticket is None:
-        return
+        return None
     limits = ticket.limits() if ticket.state == TicketState.LEASED else []
     close_gates(limits)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM executions_ticket WHERE execution_id = %s", [execution_id])
     for limit in limits:
         _promote(limit.scope, limit.of)
+    return ticket.belongs[Scope.SPACE]
 
 
 def _ticket(execution_id: int) -> Facts | None:

@@ -150,10 +150,8 @@ class Sandbox:
             stderr_read, stderr_write = _pipe(kept, handed)
             copies: list[int] = []
             handles = self._open(spec, status_write, copies, handed)
-            options = b"".join(
-                os.fsencode(option) + b"\0" for option in profile.arguments(spec, handles)
-            )
-            args = _memory("args", options, handed)
+            options = "".join(f"{option}\0" for option in profile.arguments(spec, handles))
+            args = _memory("args", os.fsencode(options), handed)
             go_read, go_write = os.pipe2(os.O_CLOEXEC)
             handed.callback(os.close, go_read)
             kept.callback(os.close, go_write)
