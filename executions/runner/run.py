@@ -265,24 +265,25 @@ class Run:
 
     def _fill(self, workspace: Workspace, package: Path) -> None:
         """A private writable copy of the package, owned by the robot's user."""
-        uid = self._context.sandbox.uid(self.slot)
-        shutil.copytree(package, workspace.path, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        shutil.copytree(package, workspace.path, dirs_exist_ok=True, copy_function=_copy)
         for name in workspace_folders(self._manifest):
             (workspace.path / name).mkdir(parents=True, exist_ok=True)
         for name, content in workspace_files(self.execution.params).items():
             target = workspace.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        for folder, _folders, names in os.walk(package):
-            relative = Path(folder).relative_to(package)
-            for name in names:
-                mode = (Path(folder) / name).stat().st_mode
-                (workspace.path / relative / name).chmod(0o600 | mode & 0o111)
+        uid = self._context.sandbox.uid(self.slot)
         if uid == os.getuid():
             return
         for folder, folders, names in os.walk(workspace.path):
             for name in (*folders, *names):
-                os.chown(Path(folder) / name, uid, uid, follow_symlinks=False)
+                os.chown(f"{folder}/{name}", uid, uid, follow_symlinks=False)
+
+
+def _copy(source: str, target: str) -> None:
+    """What may be carried out stays so; the package is read-only, and its copy is not."""
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o600 | Path(source).stat().st_mode & 0o111)
 
 
 def verdict(
