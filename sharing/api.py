@@ -99,7 +99,7 @@ class Shares(mixins.ListModelMixin, GenericViewSet[Share]):
 
     def get_queryset(self) -> QuerySet[Share]:
         actor = actor_of(self.request)
-        if not actor.in_scope("share.create"):
+        if not actor.in_own_scope("share.create"):
             return Share.objects.none()
         return Share.objects.ours().filter(sharer=actor.user)
 
