@@ -11,7 +11,6 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -23,7 +22,7 @@ from accounts.actors import actor_of
 from accounts.admin_audit import EntryAdmin as EntryAdmin
 from accounts.admin_parts import Careful, is_operator
 from accounts.admin_people import PeopleTable
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, KeyState, User
 from accounts.scopes import EVERYTHING, KNOWN_SCOPES
 from audit.recording import deed
 
@@ -115,6 +114,7 @@ class ApiKeyAdmin(Careful, ModelAdmin):
         "shown_state",
     ]
     list_select_related = ["user"]
+    list_filter = ["bound"]
     search_fields = ["name", "prefix", "user__username"]
     autocomplete_fields = ["user"]
     fields = [
@@ -131,14 +131,15 @@ class ApiKeyAdmin(Careful, ModelAdmin):
     actions = ["revoke"]
 
     @display(
-        description=_("State"), label={"valid": "success", "expired": "warning", "off": "danger"}
+        description=_("State"),
+        label={
+            KeyState.VALID: "success",
+            KeyState.EXPIRED: "warning",
+            KeyState.REVOKED: "danger",
+        },
     )
-    def shown_state(self, key: ApiKey) -> tuple[str, str]:
-        if key.revoked_at:
-            return "off", gettext("Revoked")
-        if key.expires_at and key.expires_at <= timezone.now():
-            return "expired", gettext("Expired")
-        return "valid", gettext("Valid")
+    def shown_state(self, key: ApiKey) -> tuple[KeyState, str]:
+        return key.state, str(key.state.label)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **options)
@@ -194,7 +195,6 @@ class ApiKeyAdmin(Careful, ModelAdmin):
         revoked = 0
         for key in queryset.filter(revoked_at=None):
             with deed("apikey.revoke", key):
-                key.revoked_at = timezone.now()
-                key.save(update_fields=["revoked_at"])
+                key.revoke()
             revoked += 1
         self.message_user(request, _("%(count)d revoked.") % {"count": revoked})

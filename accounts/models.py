@@ -5,11 +5,12 @@ import secrets
 import string
 import uuid
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -50,7 +51,17 @@ class User(Audited, AbstractUser):
         swappable = "AUTH_USER_MODEL"
 
 
+class KeyState(models.TextChoices):
+    VALID = "valid", _("Valid")
+    EXPIRED = "expired", _("Expired")
+    REVOKED = "revoked", _("Revoked")
+
+
 class ApiKeyQuerySet(AuditedQuerySet["ApiKey"]):
+    def valid(self) -> Self:
+        """Neither revoked nor expired. Whether their owners are active is another question."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
+
     def find(self, key: str) -> "ApiKey | None":
         """The usable key with this secret, or None. One indexed look-up of its hash."""
         if len(key) != _KEY_LENGTH or not key.isascii() or not key.isalnum():
@@ -70,7 +81,7 @@ class ApiKey(Audited):
 
     The secret has 238 bits of entropy, so one SHA-256 (a microsecond) protects it as well as a slow
     password hash would. `scopes` are permission keys such as `execution.run`; `["*"]` is all that
-    the owner may do.
+    the owner may do. A bound key never acts as an operator, nor on what is its owner's alone.
     """
 
     audit_ignored = frozenset({"last_used_at"})
@@ -87,6 +98,8 @@ class ApiKey(Audited):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    #: It opens one place alone, which a row of another app names. Without that row it opens nothing.
+    bound = models.BooleanField(_("bound to a place"), default=False, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -112,6 +125,7 @@ class ApiKey(Audited):
         name: str,
         scopes: list[str] | None = None,
         expires_at: datetime | None = None,
+        bound: bool = False,
     ) -> tuple["ApiKey", str]:
         """A new key and its secret, which nobody can read again."""
         secret = "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
@@ -122,14 +136,27 @@ class ApiKey(Audited):
             digest=digest_of(secret),
             scopes=[EVERYTHING] if scopes is None else scopes,
             expires_at=expires_at,
+            bound=bound,
         )
         return key, secret
 
     @property
+    def state(self) -> KeyState:
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return KeyState.EXPIRED if expired else KeyState.VALID
+
+    @property
     def is_usable(self) -> bool:
         """Whether it still opens a door: not revoked, not expired, its owner active."""
-        expired = self.expires_at is not None and self.expires_at <= timezone.now()
-        return self.revoked_at is None and not expired and self.user.is_active
+        return self.state == KeyState.VALID and self.user.is_active
+
+    def revoke(self) -> None:
+        """Let it open nothing from now on. What was revoked before stays as it is."""
+        if self.revoked_at is None:
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["revoked_at"])
 
     def note_use(self) -> None:
         """Remember that the key was used, to the minute."""

@@ -18,13 +18,13 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import identities, sessions
 from accounts.actors import actor_of
 from accounts.forms import ChangePasswordForm, ProfileForm
+from accounts.key_forms import NewKeyForm
 from accounts.models import ApiKey, User
 from accounts.pagination import page_of
 from accounts.provider import FAULTS, provider_of
@@ -174,55 +174,25 @@ def oidc_disconnect(request: HttpRequest) -> HttpResponse:
 # API keys -----------------------------------------------------------------------------------------
 
 
-class NewKeyForm(forms.Form):
-    name = forms.CharField(
-        label=gettext_lazy("Name"),
-        max_length=100,
-        help_text=gettext_lazy("Such as the program that will use it."),
-    )
-    days = forms.TypedChoiceField(
-        label=gettext_lazy("Expires"),
-        coerce=int,
-        choices=[
-            (30, gettext_lazy("in 30 days")),
-            (90, gettext_lazy("in 90 days")),
-            (365, gettext_lazy("in a year")),
-            (0, gettext_lazy("never")),
-        ],
-        initial=90,
-    )
-    scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("Limited to"),
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("Nothing chosen: all that you may do."),
-    )
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        field: Any = self.fields["scopes"]
-        field.choices = [(each, each) for each in sorted(KNOWN_SCOPES)]
-
-
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def keys(request: HttpRequest) -> HttpResponse:
     """The keys, and a new one, whose secret this answer alone shows."""
     user = user_of(request)
-    form = NewKeyForm(request.POST if request.method == "POST" else None)
+    form = NewKeyForm(KNOWN_SCOPES, request.POST if request.method == "POST" else None)
     secret = ""
     if request.method == "POST" and form.is_valid():
-        usable = ApiKey.objects.filter(user=user, revoked_at=None).values_list("pk", flat=True)
-        if len(usable[:MOST_KEYS]) == MOST_KEYS:
+        own = ApiKey.objects.filter(user=user, bound=False, revoked_at=None)
+        if len(own.values_list("pk", flat=True)[:MOST_KEYS]) == MOST_KEYS:
             form.add_error(
                 None, _("You have %(most)d keys: revoke some first.") % {"most": MOST_KEYS}
             )
         else:
             secret = _issue(user, form.cleaned_data)
-            form = NewKeyForm()
+            form = NewKeyForm(KNOWN_SCOPES)
     page = page_of(ApiKey.objects.filter(user=user), request.GET, size=20)
-    context = {"form": form, "page": page, "secret": secret, "now": timezone.now()}
+    context = {"form": form, "page": page, "secret": secret}
     return render(request, "account/keys.html", context, status=422 if form.errors else 200)
 
 
@@ -241,9 +211,7 @@ def _issue(user: User, wanted: dict[str, Any]) -> str:
 @require_POST
 def key_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=pk, user=user_of(request))
-    if key.revoked_at is None:
-        with deed("apikey.revoke", key):
-            key.revoked_at = timezone.now()
-            key.save(update_fields=["revoked_at"])
+    with deed("apikey.revoke", key):
+        key.revoke()
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("keys")

@@ -54,7 +54,8 @@ def enterprises_allowing(
     if permission not in DEFAULTS:
         raise LookupError(f"{permission!r} is not a permission of an enterprise.")
     enterprises = Enterprise.objects.alive() if among is None else among
-    if not actor.user.is_active or not actor.in_scope(permission):
+    # The key of a space opens that space, and not the enterprise around it.
+    if not actor.user.is_active or actor.is_bound or not actor.in_scope(permission):
         return enterprises.none()
     if actor.is_operator:
         return enterprises
@@ -63,7 +64,7 @@ def enterprises_allowing(
 
 def permissions_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset[str]:
     """All that `actor` may do in a living enterprise: what each question would answer, asked at once."""
-    if not actor.user.is_active:
+    if not actor.user.is_active or actor.is_bound:
         return frozenset()
     if actor.is_operator:
         return frozenset(DEFAULTS)

@@ -57,7 +57,7 @@ class Explanation:
     def follows(self) -> bool:
         """What the facts amount to: the same as the answer, or one of the two is wrong."""
         holds = {fact.name: fact.holds for fact in self.facts}
-        first = [holds[name] for name in ("key", "active", "scope", "place")]
+        first = [holds[name] for name in ("key", "active", "scope", "bounds", "place")]
         rest = [holds[name] for name in ("row", "role", "granted", "expiry")]
         return all(first) and (holds["operator"] or all(rest))
 
@@ -75,6 +75,7 @@ def explain_in_enterprise(actor: Actor, permission: str, *, enterprise: Enterpri
     member = enterprise.members.filter(user=actor.user).first()
     facts = (
         *of_the_person(actor, permission),
+        of_the_bounds(actor, inside=False),
         place,
         *of_the_role(actor, permission, row, member, COLUMNS, _("the enterprise")),
         of_the_time(row, enterprise),
@@ -112,6 +113,16 @@ def of_the_person(actor: Actor, permission: str) -> Iterator[Fact]:
         else _("%(user)s does not act as an operator.")
     )
     yield Fact("operator", actor.is_operator, operator % names)
+
+
+def of_the_bounds(actor: Actor, *, inside: bool) -> Fact:
+    """Whether a key that opens one place alone is `inside` the one that is asked about."""
+    if not actor.is_bound:
+        return speaks_for("bounds", _("The credential is bound to no space."))
+    names = {"key": actor.key}
+    if inside:
+        return speaks_for("bounds", _("The API key %(key)s is bound to this space.") % names)
+    return speaks_against("bounds", _("The API key %(key)s is bound to another space.") % names)
 
 
 def of_the_role(

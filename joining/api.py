@@ -269,7 +269,7 @@ class InviteViewSet(mixins.ListModelMixin, GenericViewSet[Invite]):
 
     def get_queryset(self) -> QuerySet[Invite]:
         actor = actor_of(self.request)
-        if not actor.in_scope("invite.answer"):
+        if not actor.in_own_scope("invite.answer"):
             return Invite.objects.none()
         mine = Invite.objects.to_living_places().filter(invitee=actor.user)
         found: QuerySet[Invite] = _in_state(mine, self.request)
@@ -362,7 +362,7 @@ class MyApplications(mixins.ListModelMixin, GenericViewSet[Application]):
 
     def get_queryset(self) -> QuerySet[Application]:
         actor = actor_of(self.request)
-        if not actor.in_scope("apply.create"):
+        if not actor.in_own_scope("apply.create"):
             return Application.objects.none()
         mine = Application.objects.filter(
             applicant=actor.user, space__deleted=False, enterprise__deleted=False

@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import URLPattern, path
 
 from people.frames import ENTERPRISE, SPACE
-from people.pages import applications, invitations, invites, members, places, settings
+from people.pages import applications, invitations, invites, keys, members, places, settings
 
 app_name = "people"
 
@@ -41,6 +41,8 @@ urlpatterns = [
     path("spaces/<int:pk>/visit/", places.visit, name="space-visit"),
     path("spaces/<int:pk>/restore/", places.restore_space, name="space-restore"),
     path("spaces/<int:pk>/apply/", applications.apply, name="apply"),
+    path("spaces/<int:pk>/keys/", keys.keys, name="space-keys"),
+    path("spaces/<int:pk>/keys/<int:key>/revoke/", keys.revoke, name="space-key-revoke"),
     *_place(SPACE),
     path("enterprises/", places.enterprises, name="enterprises"),
     path("enterprises/new/", places.new_enterprise, name="enterprise-new"),

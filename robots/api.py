@@ -19,10 +19,25 @@ from accounts.actors import actor_of
 from accounts.validation import checked
 from robots import services, uploads
 from robots.models import Robot, RobotVersion
+from robots.passwords import concealed
 from robots.uploads import DirectUpload
 from spaces.access import spaces_allowing
 from spaces.api import SpaceFilter
 from spaces.models import Space
+
+
+class ParametersField(serializers.JSONField):
+    """The schema of what a version takes, without what it says of passwords."""
+
+    def __init__(self, **options: Any) -> None:
+        text = (
+            "JSON Schema (2020-12) of the parameters; empty takes any object. "
+            "Defaults of passwords are not in it."
+        )
+        super().__init__(read_only=True, help_text=text, **options)
+
+    def to_representation(self, value: Any) -> Any:
+        return concealed(value)
 
 
 class RobotSerializer(serializers.ModelSerializer[Robot]):
@@ -31,11 +46,7 @@ class RobotSerializer(serializers.ModelSerializer[Robot]):
     enabled_version = serializers.IntegerField(
         source="enabled_version.number", read_only=True, allow_null=True
     )
-    parameters = serializers.JSONField(
-        source="enabled_version.parameters",
-        read_only=True,
-        help_text="JSON Schema (2020-12) of the enabled version's parameters; empty takes any object.",
-    )
+    parameters = ParametersField(source="enabled_version.parameters")
 
     class Meta:
         model = Robot
@@ -66,6 +77,7 @@ class RobotChange(serializers.Serializer[Any]):
 
 class VersionSerializer(serializers.ModelSerializer[RobotVersion]):
     robot = serializers.UUIDField(source="robot.uid", read_only=True)
+    parameters = ParametersField()
     created_by = serializers.CharField(source="created_by.username", read_only=True)
     enabled = serializers.SerializerMethodField()
     tasks = serializers.SerializerMethodField()

@@ -42,6 +42,7 @@ _GROUPS = [
             _item(_("Enterprise members"), "badge", "enterprises.enterpriseuser"),
             _item(_("Spaces"), "workspaces", "spaces.space"),
             _item(_("Space members"), "group_add", "spaces.spaceuser"),
+            _item(_("API keys of spaces"), "vpn_key", "spaces.spacekey"),
             _item(_("Invites"), "mail", "joining.invite"),
             _item(_("Applications"), "how_to_reg", "joining.application"),
             _item(_("Shares"), "share", "sharing.share"),

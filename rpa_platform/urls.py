@@ -16,6 +16,7 @@ from robots import pages as robot_pages
 from robots.api import RobotViewSet
 from rpa_platform import machines, operations
 from spaces.api import PermissionTables, SpaceMemberViewSet, SpaceViewSet
+from spaces.key_api import SpaceKeys
 
 router = SimpleRouter()
 router.register("enterprises", EnterpriseViewSet, "enterprise")
@@ -26,6 +27,8 @@ router.register("executions", ExecutionViewSet, "execution")
 _run = "api/v1/executions/<uuid:uid>"
 _table: Any = {"get": "retrieve"}
 _member: Any = {"patch": "partial_update", "delete": "destroy"}
+_list_and_add: Any = {"get": "list", "post": "create"}
+_revoke: Any = {"post": "revoke"}
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -65,6 +68,16 @@ urlpatterns = [
         "api/v1/spaces/<int:pk>/members/<str:member>/",
         SpaceMemberViewSet.as_view(_member),
         name="space-member",
+    ),
+    path(
+        "api/v1/spaces/<int:pk>/api-keys/",
+        SpaceKeys.as_view(_list_and_add),
+        name="space-api-keys",
+    ),
+    path(
+        "api/v1/spaces/<int:pk>/api-keys/<int:key>/revoke/",
+        SpaceKeys.as_view(_revoke),
+        name="space-api-key-revoke",
     ),
     path("api/v1/permissions/", PermissionTables.as_view(_table), name="permission-tables"),
     path("api/v1/", include("joining.urls")),

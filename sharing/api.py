@@ -18,6 +18,7 @@ from accounts.refusals import NotFound
 from accounts.validation import checked, invalid
 from executions.api import EVENT_PAGE, ExecutionSerializer, event_page
 from executions.models import Execution
+from robots.api import ParametersField
 from robots.models import Robot
 from sharing import services
 from sharing.models import Share, ShareType
@@ -52,7 +53,7 @@ class SharedRobotSerializer(serializers.ModelSerializer[Robot]):
     version = serializers.IntegerField(
         source="enabled_version.number", read_only=True, allow_null=True
     )
-    parameters = serializers.JSONField(source="enabled_version.parameters", read_only=True)
+    parameters = ParametersField(source="enabled_version.parameters")
 
     class Meta:
         model = Robot
@@ -99,7 +100,7 @@ class Shares(mixins.ListModelMixin, GenericViewSet[Share]):
 
     def get_queryset(self) -> QuerySet[Share]:
         actor = actor_of(self.request)
-        if not actor.in_scope("share.create"):
+        if not actor.in_own_scope("share.create"):
             return Share.objects.none()
         return Share.objects.ours().filter(sharer=actor.user)
 

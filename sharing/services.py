@@ -58,7 +58,7 @@ def named(key: str) -> Share:
 @audited("share.off")
 def switch_off(share: Share, *, by: Actor) -> Share:
     """End it: by the sharer, or by who may share in that space."""
-    if share.sharer_id == by.user.uid:
+    if share.sharer_id == by.user.uid and not by.is_bound:
         by.require_scope("share.create")
     else:
         _require_right(share, by)

@@ -18,7 +18,14 @@ from accounts.refusals import Forbidden, NotFound
 from enterprises.access import OPERATOR, enterprises_allowing
 from enterprises.models import EnterprisePermission
 from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
-from spaces.models import Space, SpacePermission, SpaceQuerySet, SpaceRole, SpaceUser
+from spaces.models import (
+    Space,
+    SpaceKey,
+    SpacePermission,
+    SpaceQuerySet,
+    SpaceRole,
+    SpaceUser,
+)
 from spaces.permissions import DEFAULTS
 
 #: When a member may do a deed by their role. As it stands because every request asks it, and building it of
@@ -55,7 +62,10 @@ def spaces_allowing(
         return spaces.none()
     if actor.is_operator:
         return spaces
-    return spaces.filter(pk__in=_ruled(_SPACES, permission, actor.user.uid))
+    allowed = spaces.filter(pk__in=_ruled(_SPACES, permission, actor.user.uid))
+    if actor.key is not None and actor.is_bound:
+        return allowed.alive().filter(pk__in=SpaceKey.objects.opening(actor.key))
+    return allowed
 
 
 def permissions_in(actor: Actor, space: Space) -> frozenset[str]:
@@ -64,6 +74,8 @@ def permissions_in(actor: Actor, space: Space) -> frozenset[str]:
         return frozenset()
     if actor.is_operator:
         return frozenset(DEFAULTS)
+    if not reaches(actor, space):
+        return frozenset()
     with connection.cursor() as cursor:
         cursor.execute(_PERMISSIONS, [_now(), space.pk, actor.user.uid])
         granted = [key for (key,) in cursor.fetchall()]
@@ -85,6 +97,13 @@ def _ruled(question: str, *of: Any) -> RawSQL:
 
 def _now() -> Any:
     return connection.ops.adapt_datetimefield_value(timezone.now())
+
+
+def reaches(actor: Actor, space: Space) -> bool:
+    """Whether the credential opens this space: all do but the keys of other spaces."""
+    if actor.key is None or not actor.is_bound:
+        return True
+    return SpaceKey.objects.filter(key=actor.key, space=space).exists()
 
 
 def may(actor: Actor, permission: str, *, space: Space) -> bool:

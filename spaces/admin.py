@@ -22,6 +22,7 @@ from enterprises.explanation import GrantChange
 from enterprises.models import Enterprise
 from spaces import services
 from spaces.admin_access import ExplainsAccess
+from spaces.admin_keys import SpaceKeyAdmin as SpaceKeyAdmin
 from spaces.explanation import preview_grant
 from spaces.models import Space, SpacePermission, SpaceRole, SpaceType, SpaceUser
 from spaces.purging import purge_space
@@ -41,9 +42,9 @@ class SpaceAdmin(Tabled, OperatorsChange, Hiding, ModelAdmin):
     autocomplete_fields = ["creator", "enterprise"]
     fields = [
         *("name", "description", "avatar_url", "enterprise", "creator", "type"),
-        *("deleted", "purge_begun", "shown_members"),
+        *("deleted", "purge_begun", "shown_members", "shown_keys"),
     ]
-    readonly_fields = ["purge_begun", "shown_members"]
+    readonly_fields = ["purge_begun", "shown_members", "shown_keys"]
     actions = ["restore", "purge", "make_free", "make_pro"]
     table: ClassVar[dict[str, Any]] = {
         "name": lambda row: row.name,
@@ -71,12 +72,11 @@ class SpaceAdmin(Tabled, OperatorsChange, Hiding, ModelAdmin):
     def shown_members(self, space: Space) -> str:
         if space._state.adding:
             return gettext("Its creator becomes its owner.")
-        return format_html(
-            '<a class="text-primary-600 dark:text-primary-500" href="{}?space__id__exact={}">{}</a>',
-            reverse("admin:spaces_spaceuser_changelist"),
-            space.pk,
-            gettext("Members"),
-        )
+        return _of_this(space, "spaceuser", gettext("Members"))
+
+    @display(description=_("API keys"))
+    def shown_keys(self, space: Space) -> str:
+        return "" if space._state.adding else _of_this(space, "spacekey", gettext("API keys"))
 
     def save_model(self, request: HttpRequest, obj: Space, form: Any, change: bool) -> None:
         by, given = actor_of(request), form.cleaned_data
@@ -165,6 +165,16 @@ class SpaceAdmin(Tabled, OperatorsChange, Hiding, ModelAdmin):
         if space.deleted:
             return "deleted", gettext("Deleted")
         return "living", gettext("Active")
+
+
+def _of_this(space: Space, model: str, text: str) -> str:
+    """A link to the list of that model, of one space alone."""
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}?space__id__exact={}">{}</a>',
+        reverse(f"admin:spaces_{model}_changelist"),
+        space.pk,
+        text,
+    )
 
 
 @admin.register(SpacePermission)

@@ -16,6 +16,7 @@ from enterprises.explanation import (
     Explanation,
     Fact,
     GrantChange,
+    of_the_bounds,
     of_the_person,
     of_the_role,
     of_the_time,
@@ -26,7 +27,7 @@ from enterprises.explanation import (
     speaks_for,
     undone,
 )
-from spaces.access import may, members_allowed, permissions_in
+from spaces.access import may, members_allowed, permissions_in, reaches
 from spaces.models import Space, SpacePermission, SpaceRole, SpaceUser
 from spaces.permissions import DEFAULTS
 
@@ -41,6 +42,7 @@ def explain(actor: Actor, permission: str, *, space: Space) -> Explanation:
     member = SpaceUser.objects.filter(space=space, user=actor.user).first()
     facts = (
         *of_the_person(actor, permission),
+        of_the_bounds(actor, inside=reaches(actor, space)),
         _of_the_space(space),
         *of_the_role(actor, permission, row, member, COLUMNS, _("the space")),
         of_the_time(row, space.enterprise),

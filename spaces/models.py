@@ -1,7 +1,7 @@
 """Spaces, where robots live, and their members. Tables, columns and codes are AstronAgent's."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.deletion import cascade_unless_first
 from accounts.fields import Stamped, TinyIntegerField
-from accounts.models import User
-from audit.rows import AuditedQuerySet
+from accounts.models import ApiKey, User
+from audit.rows import Audited, AuditedQuerySet
 from enterprises.models import Enterprise
 
 
@@ -137,6 +137,39 @@ class SpaceUser(Stamped):
 
     def __str__(self) -> str:
         return f"{self.user} @ {self.space}"
+
+    def audit_root(self) -> models.Model:
+        return self.space
+
+
+class SpaceKeyQuerySet(AuditedQuerySet["SpaceKey"]):
+    def opening(self, key: ApiKey) -> "models.QuerySet[Any]":
+        """The space that a bound key opens, as a question for a filter."""
+        return self.filter(key=key).values("space")
+
+
+class SpaceKey(Audited):
+    """Which space an API key is bound to. It acts there as its owner, by the role that they have at the moment."""
+
+    key = models.OneToOneField(
+        ApiKey,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="+",
+        verbose_name=_("API key"),
+    )
+    space = models.ForeignKey(
+        Space, on_delete=models.CASCADE, related_name="keys", verbose_name=_("space")
+    )
+
+    objects = SpaceKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key of a space")
+        verbose_name_plural = _("API keys of spaces")
+
+    def __str__(self) -> str:
+        return str(self.key)
 
     def audit_root(self) -> models.Model:
         return self.space

@@ -4,9 +4,10 @@ from typing import Any
 
 from django.dispatch import Signal
 
+from accounts.models import ApiKey
 from accounts.purging import Steps, begin, held, in_turn, remove_row, remove_rows
 from enterprises.models import Enterprise
-from spaces.models import Space
+from spaces.models import Space, SpaceKey
 
 #: Sent with `space`; a receiver returns the steps that remove what it keeps of it.
 space_purging = Signal()
@@ -34,5 +35,7 @@ def _begin_and_remove(space: Space, parts: list[Steps]) -> Steps:
 
 def _remove(space: Space, parts: list[Steps]) -> Steps:
     yield from in_turn(parts)
+    keys = SpaceKey.objects.filter(space=space)
+    yield from remove_rows(ApiKey.objects.filter(pk__in=keys.values("pk")), of=space)
     yield from remove_rows(space.members.all(), of=space)
     yield from remove_row(space)

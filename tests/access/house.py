@@ -20,7 +20,8 @@ from joining.models import Application, Invite, InviteRole
 from robots.models import Robot, RobotVersion
 from sharing import services as sharing
 from sharing.models import Share
-from spaces.models import Space, SpaceRole, SpaceUser
+from spaces.keys import make_key
+from spaces.models import Space, SpaceKey, SpaceRole, SpaceUser
 from tests.factories import (
     make_enterprise,
     make_execution,
@@ -60,6 +61,7 @@ class Things:
     invite: Invite
     application: Application
     share: Share
+    key: SpaceKey
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,15 @@ def build_house(people: dict[str, User], space: Space) -> House:
     return House(things, own_things, clients, keys)
 
 
+def bound_key(space: Space, *, inside: bool) -> str:
+    """A key of the owner's of `space`: of that space, or of another one of the same enterprise."""
+    owner = owner_of(space)
+    there = space
+    if not inside:
+        there = make_space("Elsewhere", {owner.user: SpaceRole.OWNER}, space.enterprise)
+    return make_key(there, by=owner, name="bound")[1]
+
+
 def _furnish(space: Space, member: User) -> Things:
     assert space.enterprise is not None
     robot = make_robot(space)
@@ -129,7 +140,10 @@ def _furnish(space: Space, member: User) -> Things:
     enterprise.members.create(user=applicant, role=EnterpriseRole.STAFF)
     application = joining.apply_to_join(space, by=Actor(applicant))
     share = sharing.share(execution, by=owner_of(space))
-    return Things(enterprise, member, space, robot, execution, artifact, invite, application, share)
+    key, _secret = make_key(space, by=owner_of(space), name="of the space")
+    return Things(
+        *(enterprise, member, space, robot, execution, artifact), *(invite, application, share, key)
+    )
 
 
 def _client(user: User | None = None, key: str = "") -> Client:
@@ -159,5 +173,5 @@ def inventory() -> dict[str, Any]:
         "applications": list(Application.objects.order_by("pk").values()),
         "shares": list(Share.objects.order_by("pk").values()),
         "users": User.objects.count(),
-        "keys": ApiKey.objects.count(),
+        "keys": list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "expires_at")),
     }

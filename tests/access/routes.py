@@ -54,6 +54,12 @@ ROUTES: dict[str, dict[str, str]] = {
     "spaces/<int:pk>/visit/": {"POST": PAGE_DEED},
     "spaces/<int:pk>/restore/": {"POST": NOT_MINE},
     "spaces/<int:pk>/apply/": {"POST": PAGE_DEED},
+    # An operator who is no member makes none: it would open nothing.
+    "spaces/<int:pk>/keys/": {
+        "GET": PAGE_REFUSED,
+        "POST": "302  404  404  403  302  302  302  302  200  422",
+    },
+    "spaces/<int:pk>/keys/<int:key>/revoke/": {"POST": DEED_REFUSED},
     "enterprises/": {"GET": PAGE},
     "enterprises/new/": {"GET": PAGE, "POST": REDIRECT},
     "enterprises/deleted/": {"GET": PAGE},
@@ -205,6 +211,11 @@ ROUTES: dict[str, dict[str, str]] = {
         "POST": API_REFUSED + "201  201",
     },
     "api/v1/spaces/<int:pk>/invites/table/": {"POST": API_REFUSED + "200  200"},
+    "api/v1/spaces/<int:pk>/api-keys/": {
+        "GET": API_REFUSED + "200  200",
+        "POST": API_REFUSED + "201  404",
+    },
+    "api/v1/spaces/<int:pk>/api-keys/<int:key>/revoke/": {"POST": API_REFUSED + "200  200"},
     # The owner is a member already, and the operator is not of the enterprise.
     "api/v1/spaces/<int:pk>/applications/": {
         "GET": API_REFUSED + "200  200",
@@ -312,6 +323,7 @@ ADMIN: dict[str, str] = {
     "spaces.space": "add change delete",
     "spaces.spacepermission": "change",
     "spaces.spaceuser": "add change delete",
+    "spaces.spacekey": "",
     "joining.invite": "",
     "joining.application": "",
     "robots.robot": "change delete",

@@ -17,7 +17,7 @@ from audit.models import Entry
 from enterprises.models import Enterprise
 from spaces.access import may
 from spaces.explanation import explain, preview_grant, preview_role
-from spaces.models import Space, SpacePermission, SpaceRole, SpaceUser
+from spaces.models import Space, SpaceKey, SpacePermission, SpaceRole, SpaceUser
 from spaces.permissions import DEFAULTS
 from tests.factories import make_enterprise, make_space, make_user
 
@@ -54,7 +54,11 @@ def world(draw: Any) -> tuple[Actor, Space]:
     key = None
     if draw(flag):
         scopes = draw(st.sampled_from([["*"], KEYS[:1], KEYS]))
-        key, _secret = ApiKey.issue(user=user, name="key", scopes=scopes)
+        bound = draw(flag)
+        key, _secret = ApiKey.issue(user=user, name="key", scopes=scopes, bound=bound)
+        if bound:
+            there = draw(st.sampled_from([space, make_space("Other", {user: SpaceRole.OWNER})]))
+            SpaceKey.objects.create(key=key, space=there)
         if draw(flag) and draw(flag):
             key.revoked_at = timezone.now()
             key.save()

@@ -12,10 +12,18 @@ from django.urls import reverse
 
 from executions.models import Artifact, Pool, RunLimit, Runner, SpaceRetention, SpaceShare
 from robots.models import RobotVersion
+from spaces.keys import make_key
 from tests.access.house import House, Things
 from tests.access.routes import ADMIN, ROUTES
 from tests.access.test_route_walk import address, let_go
-from tests.factories import make_enterprise, make_execution, make_robot, make_space, make_user
+from tests.factories import (
+    make_enterprise,
+    make_execution,
+    make_robot,
+    make_space,
+    make_user,
+    owner_of,
+)
 
 pytestmark = pytest.mark.django_db
 #: As many as the longest page shows, and the one that tells whether there are more.
@@ -37,6 +45,7 @@ PAGES = {
     "enterprises/<int:pk>/members/": 7,
     "spaces/<int:pk>/invites/": 7,
     "enterprises/<int:pk>/invites/": 7,
+    "spaces/<int:pk>/keys/": 8,
     "invites/": 5,
     "applications/": 7,
     "applications/mine/": 5,
@@ -49,6 +58,7 @@ PAGES = {
     "api/v1/spaces/<int:pk>/members/": 5,
     "api/v1/spaces/<int:pk>/invites/": 5,
     "api/v1/spaces/<int:pk>/applications/": 5,
+    "api/v1/spaces/<int:pk>/api-keys/": 5,
     "api/v1/invites/": 3,
     "api/v1/applications/": 3,
     "api/v1/shares/": 3,
@@ -69,6 +79,7 @@ CHANGELISTS = {
     "spaces.space": 3,
     "spaces.spacepermission": 4,
     "spaces.spaceuser": 3,
+    "spaces.spacekey": 3,
     "joining.invite": 3,
     "joining.application": 3,
     "sharing.share": 3,
@@ -119,6 +130,7 @@ def fill(things: Things, rows: int) -> None:
         RunLimit.objects.create(space=space, most=1)
         SpaceShare.objects.create(space=space, weight=2)
         Pool.objects.create(name=name.replace(" ", "-"))
+        make_key(things.space, by=owner_of(things.space), name=name)
         Artifact.objects.create(
             execution=things.execution, name=name, size=1, content_type="text/plain"
         )

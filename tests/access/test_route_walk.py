@@ -19,7 +19,7 @@ from enterprises.models import Enterprise
 from executions.models import RunLimit, Runner, SpaceRetention, SpaceShare
 from joining.models import Application, Invite
 from sharing.models import Share
-from spaces.models import Space
+from spaces.models import Space, SpaceKey
 from tests.access.house import ACTORS, House, Things, inventory
 from tests.access.routes import ADMIN, ROUTES, is_model_admin, patterns, statuses
 from tests.factories import make_user
@@ -39,7 +39,7 @@ def address(pattern: str, things: Things) -> str:
         "member": things.member.uid,
         "token": things.invite.token,
         "application": things.application.pk,
-        "key": things.share.share_key,
+        "key": things.key.pk if "keys/" in pattern else things.share.share_key,
         "uid": uid,
         "artifact": things.artifact.uid,
         "number": 1,
@@ -58,8 +58,10 @@ def absent(things: Things) -> Things:
     )
     invite, application = Invite(pk=987_654_321), Application(pk=987_654_321)
     member = User(uid="nobody")
-    share = Share(pk=987_654_321)
-    return Things(enterprise, member, space, robot, execution, artifact, invite, application, share)
+    share, key = Share(pk=987_654_321), SpaceKey(key_id=987_654_321)
+    return Things(
+        *(enterprise, member, space, robot, execution, artifact), *(invite, application, share, key)
+    )
 
 
 def contents(method: str, pattern: str, things: Things) -> dict[str, Any]:
@@ -92,6 +94,8 @@ def contents(method: str, pattern: str, things: Things) -> dict[str, Any]:
         body = {"execution": str(things.execution.uid)}
     elif "<str:member>" in pattern:
         body = {"role": 2}
+    elif pattern.endswith("<int:pk>/api-keys/"):
+        body = {"name": "another"}
     elif pattern.endswith("<int:pk>/invites/"):
         body = {"user": _invitee().uid}
     elif pattern.endswith("<int:pk>/members/"):
@@ -108,6 +112,8 @@ def _form(pattern: str, things: Things) -> dict[str, Any]:
     place = things.enterprise if "enterprises/" in pattern else things.space
     user = things.member.username if "transfer" in pattern else _invitee().uid
     own = {"params": "{}", "name": "another", "service_type": 1}
+    if pattern == "spaces/<int:pk>/keys/":
+        own["days"] = 30
     return own | {"role": 2, "user": user, "confirm": place.name}
 
 

@@ -16,7 +16,7 @@ from executions.news import news
 from rpa_platform.asgi import application
 from rpa_platform.routing import websocket_urlpatterns
 from spaces.models import Space, SpaceRole
-from tests.access.house import ACTORS, House, build_house
+from tests.access.house import ACTORS, House, bound_key, build_house
 from tests.access.test_role_walk import ROLES
 from tests.factories import make_user
 
@@ -121,6 +121,24 @@ async def test_every_socket_answers_as_the_table_says(house: House) -> None:
         assert found == {each: row[ACTORS.index(actor)] for each, row in SOCKETS.items()}, actor
         if actor != "anonymous" and found["ws/executions/<uuid:uid>/"] != NOT_SIGNED_IN:
             assert await meet(house, actor, f"/ws/executions/{uuid4()}/") == NOT_FOUND
+    hub().close()
+    news().close()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_key_of_a_space_opens_what_is_in_it(
+    house: House, people: dict[str, User], space: Space, inside: bool
+) -> None:
+    house.keys["bound"] = await sync_to_async(bound_key)(space, inside=inside)
+    house.clients["bound"] = Client()
+    topics = [
+        ({"topic": "execution", "execution": str(house.things.execution.uid)}, "events"),
+        ({"topic": "space", "space": space.pk}, "changed"),
+    ]
+    for topic, answer in topics:
+        assert await subscribed(house, "bound", **topic) == (answer if inside else "not_found")
+    path = f"/ws/executions/{house.things.execution.uid}/"
+    assert await meet(house, "bound", path) == (OPEN if inside else NOT_FOUND)
     hub().close()
     news().close()
 

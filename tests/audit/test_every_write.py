@@ -252,6 +252,7 @@ def test_every_form_of_the_admin(house: House, label: str) -> None:
         ("enterprises.enterprise", "expire"),
         ("enterprises.enterpriseuser", "make_second"),
         ("enterprises.enterpriseuser", "hand_over"),
+        ("spaces.spacekey", "revoke"),
         ("spaces.spaceuser", "make_second"),
         ("spaces.spaceuser", "hand_over"),
         ("joining.invite", "withdraw"),

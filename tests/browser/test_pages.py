@@ -51,6 +51,15 @@ for n in range(1, 3001):
     if n % 150 == 0:
         time.sleep(0.12)
 """
+#: The way to this page as it is read, with what the style sheet draws between its parts.
+CRUMBS = """() => {
+    const drawn = (link, side) => {
+        const { content } = getComputedStyle(link, side);
+        return content === "none" ? "" : ` ${JSON.parse(content)} `;
+    };
+    const links = [...document.querySelectorAll(".crumbs a")];
+    return links.map((a) => drawn(a, "::before") + a.textContent + drawn(a, "::after")).join("");
+}"""
 #: The text of every line of the log, which shows a few at a time.
 ALL_LINES = """async () => {
     const log = document.getElementById("log-scroll");
@@ -142,6 +151,7 @@ def test_a_run_from_the_form_to_its_result(site: Page) -> None:
         "red <script>window.hacked = 1</script> ACME"
     )
     assert site.evaluate("window.hacked") is None
+    assert site.evaluate(CRUMBS) == "Executions / show"
     expect(site.locator(".log-row[data-stream=stderr]")).to_contain_text("to stderr")
     expect(site.locator(".step-name")).to_have_text(["Read", "Write"])
     expect(site.locator("#result-text")).to_contain_text('"y z"')

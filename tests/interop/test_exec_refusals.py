@@ -8,6 +8,9 @@ from asgiref.sync import async_to_sync
 from accounts.models import ApiKey, User
 from executions.models import Execution
 from robots.models import Robot
+from spaces.keys import make_key
+from spaces.models import SpaceRole
+from tests.factories import make_space, owner_of
 from tests.interop.wire import Call, answer_of, post
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +75,14 @@ def test_nothing_runs_at_an_unknown_place_or_version(robot: Robot, token: str) -
 def test_a_narrow_key_runs_nothing(people: dict[str, User], robot: Robot) -> None:
     _key, secret = ApiKey.issue(user=people["alice"], name="look", scopes=["robot.view"])
     assert "API key" not in refusal({"project_id": str(robot.uid)}, secret)
+
+
+def test_a_key_of_another_space_finds_no_project(people: dict[str, User], robot: Robot) -> None:
+    other = make_space("Other orders", {people["alice"]: SpaceRole.OWNER})
+    _held, secret = make_key(other, by=owner_of(other), name="workflow")
+    absent = "00000000-0000-4000-8000-000000000000"
+    hidden = refusal({"project_id": str(robot.uid)}, secret)
+    assert hidden.replace(str(robot.uid), absent) == refusal({"project_id": absent}, secret)
 
 
 def test_a_body_over_the_limit_is_one_answer(robot: Robot, token: str) -> None:

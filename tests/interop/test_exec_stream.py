@@ -12,8 +12,9 @@ from accounts.models import ApiKey, User
 from executions.choices import FailureReason, Status
 from executions.lifecycle import Ending
 from robots.models import Robot
+from spaces.keys import make_key
 from spaces.models import Space
-from tests.factories import make_robot
+from tests.factories import make_robot, owner_of
 from tests.interop.runs import (
     COMPLETED,
     NO_RESULT,
@@ -208,6 +209,16 @@ async def test_a_narrow_key_joins_nothing(
         user=people["alice"], name="run", scopes=["robot.view", "execution.run"]
     )
     assert answer_of(await post(wanted(robot), token=narrower))["data"] == {"secret": 1}
+
+
+async def test_a_key_of_the_space_runs_its_robots(robot: Robot) -> None:
+    def made() -> str:
+        return make_key(robot.space, by=owner_of(robot.space), name="workflow")[1]
+
+    secret = await sync_to_async(made)()
+    call, execution = await called(wanted(robot), token=secret)
+    await end(execution, COMPLETED, {"n": 1})
+    assert (await finished(call))["data"] == {"n": 1}
 
 
 def blocks(call: Call) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from executions.choices import Origin
 from executions.models import Execution
 from robots import services as robot_services
 from robots.models import Robot, RobotVersion
-from robots.passwords import MASK, masked
+from robots.passwords import MASK, concealed, masked
 from tests.factories import make_execution, make_user, owner_of
 from tests.pages.conftest import Browser
 
@@ -195,3 +195,69 @@ def test_what_is_no_password_stays_as_it_is() -> None:
     }
     params = {"a": ["hunter2", "one", "two"], "b": {"x": 1}, "c": None}
     assert masked(schema, params) == {**params, "a": [MASK, "one", "two"]}
+
+
+PASSWORD = {"type": "string", "format": "password"}
+KNOWN: dict[str, Any] = PASSWORD | {"default": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": KNOWN}},
+        {"properties": {"a": PASSWORD | {"const": "hunter2"}}},
+        {"properties": {"a": PASSWORD | {"enum": ["hunter2"], "examples": ["hunter2"]}}},
+        {"properties": {"a": {"properties": {"b": PASSWORD}, "default": {"b": "hunter2"}}}},
+        {"properties": {"a": {"items": PASSWORD, "default": ["hunter2"]}}},
+        {"properties": {"a": {"prefixItems": [{}, KNOWN]}}},
+        {"properties": {"a": {"additionalProperties": KNOWN}}},
+        {"patternProperties": {"^a": KNOWN}},
+        {"properties": {"a": {"$ref": "#/$defs/pin"}}, "$defs": {"pin": KNOWN}},
+        {
+            "properties": {"a": {"$ref": "#/$defs/pin", "default": "hunter2"}},
+            "$defs": {"pin": PASSWORD},
+        },
+        {
+            "properties": {"a": {"$ref": "#/$defs/text", "format": "password"}},
+            "$defs": {"text": {"default": "hunter2"}},
+        },
+        {"properties": {"a": {"default": "hunter2"}}, "allOf": [{"properties": {"a": PASSWORD}}]},
+        {"properties": {"a": PASSWORD | {"not": {"const": "hunter2"}}}},
+        {"properties": {"a": {"anyOf": [{"const": "hunter2"}, PASSWORD]}}},
+        {"properties": {"default": KNOWN, "properties": KNOWN}},
+        {"$defs": {"unused": KNOWN}},
+        {"examples": [{"a": "hunter2"}], "properties": {"a": PASSWORD}},
+    ],
+)
+def test_a_schema_is_shown_without_the_values_of_passwords(schema: dict[str, Any]) -> None:
+    before = json.dumps(schema)
+    shown = json.dumps(concealed(schema))
+    assert "hunter2" not in shown
+    assert shown.count("password") == before.count("password")
+    assert json.dumps(schema) == before
+
+
+def test_all_else_of_a_schema_is_shown() -> None:
+    schema = {
+        "properties": {
+            "a": {"enum": ["x", "y"], "default": "x", "examples": ["y"]},
+            "b": PASSWORD,
+            "default": {"const": 3},
+            "c": {"properties": {"d": {"default": [1, {"e": 2}]}}},
+        },
+        "default": {"a": "x", "c": {"d": []}},
+    }
+    assert concealed(schema) == schema
+    assert concealed({}) == {}
+
+
+def test_the_api_shows_no_default_of_a_password(robot: Robot, browser: Browser) -> None:
+    describe(robot.enabled_version, {"type": "object", "properties": {"a": KNOWN, "b": {}}})
+    for path in (
+        reverse("api-robot-list"),
+        reverse("api-robot-detail", args=[robot.uid]),
+        f"{reverse('api-robot-detail', args=[robot.uid])}versions/",
+    ):
+        page = browser("alice").get(path).content
+        assert b'"password"' in page
+        assert b"hunter2" not in page

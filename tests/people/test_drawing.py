@@ -13,6 +13,7 @@ from joining.models import InviteRole
 from robots.models import Robot
 from sharing import services as sharing
 from sharing.models import Share
+from spaces.keys import make_key
 from spaces.models import Space
 from tests.factories import make_enterprise, make_space
 from tests.pages.conftest import Browser
@@ -21,6 +22,7 @@ from tests.pages.test_rendering import drawn
 pytestmark = pytest.mark.django_db
 LISTS = ("spaces", "spaces-deleted", "space-new", "enterprises", "enterprises-deleted")
 LISTS += ("enterprise-new", "invitations", "applications", "applications-mine")
+HOSTILE = "<script>alert(1)</script>\"'&"
 OF_PLACES = ("", "-members", "-invite", "-invites", "-settings", "-transfer", "-delete")
 
 
@@ -35,6 +37,7 @@ def everywhere(space: Space) -> list[str]:
             for name in OF_PLACES
         ),
         reverse("people:enterprise-spaces", args=[space.enterprise.pk]),
+        reverse("people:space-keys", args=[space.pk]),
         reverse("sharing:shares"),
     ]
 
@@ -51,6 +54,7 @@ def busy(space: Space, robot: Robot, execution: Execution, people: dict[str, Use
     joining.apply_to_join(make_space("Open", {alice: 1}, space.enterprise), by=Actor(bob))
     for what in (robot, execution):
         sharing.share(what, by=owner)
+    make_key(space, by=owner, name=HOSTILE)
     for deleted in (make_space("Old", {alice: 1}), make_enterprise("Older", {alice: 1})):
         type(deleted).objects.filter(pk=deleted.pk).update(deleted=True)
     return space
@@ -63,9 +67,6 @@ def test_every_page_is_drawn(strict: None, busy: Space, browser: Browser, langua
         client.cookies["django_language"] = language
         for path in everywhere(busy) if who == "alice" else map(reverse, ("people:invitations",)):
             assert f'<html lang="{language}"' in drawn(client, path)
-
-
-HOSTILE = "<script>alert(1)</script>\"'&"
 
 
 def test_what_people_wrote_is_text(strict: None, busy: Space, browser: Browser) -> None:

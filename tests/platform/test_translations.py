@@ -30,7 +30,7 @@ from robots.models import Robot
 from scripts.messages import ADMIN, ADMIN_JS, OURS, Collection, parsed
 from sharing import services as sharing
 from sharing.models import Share
-from spaces.models import Space
+from spaces.models import Space, SpaceKey
 from tests.access.rules import ADMIN_PAGES
 from tests.factories import make_execution, make_robot, make_user
 from tests.interop.wire import answer_of, post
@@ -175,6 +175,9 @@ def lived_in(robot: Robot) -> Robot:
     """Something of everything, with a run in every state."""
     owner = User.objects.get(username="alice")
     ApiKey.objects.create(user=owner, name="key", prefix="0badcafe", digest="0badcafe")
+    held = {"name": "key", "prefix": "0badcafe", "digest": "1badcafe", "bound": True}
+    key = ApiKey.objects.create(user=owner, scopes=["*"], **held)
+    SpaceKey.objects.create(key=key, space=robot.space)
     Group.objects.create(name="key")
     Runner.objects.create(host="host", pid=7, slots=2)
     SpaceRetention.objects.create(space=robot.space, days=7)

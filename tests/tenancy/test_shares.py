@@ -82,6 +82,20 @@ def test_passwords_stay_masked(firm: Firm, robot: Robot) -> None:
     assert b"4711" not in APIClient().get(path).content + APIClient().get(f"{path}events/").content
 
 
+def test_a_shared_robot_keeps_the_defaults_of_its_passwords(firm: Firm, robot: Robot) -> None:
+    secret = {"type": "string", "format": "password", "title": "PIN", "default": "4711"}
+    count = {"type": "integer", "default": 3}
+    schema = {"type": "object", "properties": {"pin": secret, "count": count}}
+    robot.versions.update(parameters=schema)
+    answer = APIClient().get(shared(firm, robot=str(robot.uid)))
+    assert b"4711" not in answer.content
+    found = answer.json()["robot"]["parameters"]["properties"]
+    assert found == {
+        "pin": {"type": "string", "format": "password", "title": "PIN"},
+        "count": count,
+    }
+
+
 def test_a_wrong_key_of_any_kind_changes_nothing(firm: Firm, run: Execution) -> None:
     """Nobody needs a credential, and a bad one is not looked at."""
     path = shared(firm, execution=str(run.uid))
