@@ -1,7 +1,7 @@
 """The only module that moves an execution's status: along the drawn arrows, by compare-and-set.
 
 Each move appends its status event, changes the row, and moves the run's ticket in one transaction. Lock order:
-the stream's row first, then the execution's, then the gates of what has a limit, then tickets.
+the stream's row first, then the execution's, then the gates of what has a limit, then the runner's, then tickets.
 """
 
 import secrets
@@ -33,6 +33,7 @@ _DEADLOCK = 1213
 _OPEN_STREAM = (
     "SELECT execution_id FROM executions_executionstream WHERE execution_id = %s AND closed = %s"
 )
+_NOT_STOPPED = "SELECT id FROM executions_runner WHERE id = %s AND stopped_at IS NULL"
 _MOVES = {
     Status.PENDING: {Status.RUNNING, Status.CANCELLED, Status.FAILED},
     Status.RUNNING: {Status.COMPLETED, Status.FAILED, Status.CANCELLED},
@@ -109,13 +110,15 @@ class Claim(Enum):
     TAKEN = 1
     HELD = 2  # a limit does not allow it now
     LOST = 3  # it is somebody else's by now
+    STOPPED = 4  # the runner was taken for dead, or has said goodbye
 
 
 def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str] | None:
     """Give the next waiting run, or `only` that one, to `runner`: it and its fencing token, or None.
 
     Next is who is first by priority, and then by the fair share of its space, of those whom every limit allows.
-    Two runners that want the same run get it once: the loser goes on to the next.
+    Two runners that want the same run get it once: the loser goes on to the next. One that is stopped gets none:
+    whoever has settled what it had would not see another one.
     """
     for _look in range(_MOST_LOOKS):
         ahead = tickets.next_for(runner, only)
@@ -129,6 +132,8 @@ def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str]
                 if error.args[:1] != (_DEADLOCK,):
                     raise
                 continue  # of two who waited for each other, the server has sent us away: look again
+            if outcome is Claim.STOPPED:
+                return None
             if outcome is Claim.TAKEN:
                 return read_row(Execution, ticket.execution_id), token
     return None
@@ -144,6 +149,11 @@ def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
             return Claim.LOST
         if not tickets.admit(ticket):
             return Claim.HELD
+        # Whoever buries the runner waits for this claim, or is waited for.
+        sharing = " LOCK IN SHARE MODE" if connection.vendor == "mysql" else ""
+        cursor.execute(f"{_NOT_STOPPED}{sharing}", [runner.pk])
+        if cursor.fetchone() is None:
+            return Claim.STOPPED
         if not tickets.lease(ticket, runner):
             return Claim.LOST
         cursor.execute(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from storages.backends.s3 import S3Storage
 
 from accounts.refusals import Unavailable
+from resources.s3_clock import ServerClock
 from resources.storage import PRESIGNED_SECONDS, UploadForm
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 4
@@ -87,6 +88,7 @@ class Bucket(S3Storage):  # type: ignore[misc]
                     endpoint_url=self.endpoint_url,
                     config=self.client_config,
                 )
+                ServerClock().attend(self._connection.meta.client)
             return self._connection
 
     @_available

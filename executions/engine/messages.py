@@ -7,7 +7,7 @@ next in the database: one too many is harmless, and one too few is made up for b
 from collections.abc import Mapping
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from django.conf import settings
 from django.db import connection
 from kombu import Connection
@@ -20,6 +20,9 @@ from executions.models import DEFAULT_POOL, Pool, Runner, Ticket
 #: So many rings in a queue are enough. Where they stay there nobody is idle, and whoever answers one goes on until
 #: nothing waits; each that is of no use would cost as much as a tenth of a run.
 MOST_RINGS = 64
+#: The queue that the runners of every pool read: a fleet is swept for as long as any of them lives. No pool's is
+#: called so.
+SWEEPS = "rpa-sweep"
 _SWEEP_SECONDS = 1.0
 _TIMEOUT_SECONDS = 1.0
 
@@ -60,9 +63,16 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_pool="threads",
+    task_routes={"executions.sweep": {"queue": SWEEPS}},
     beat_schedule={"sweep": {"task": "executions.sweep", "schedule": _SWEEP_SECONDS}},
     beat_schedule_filename=str(settings.RPA_DATA_DIR / "beat-schedule"),
 )
+
+
+@signals.worker_init.connect
+def _read_sweeps(**_told: Any) -> None:
+    """Whatever else a worker was told to read."""
+    app.amqp.queues.select_add(app.amqp.queues[SWEEPS])
 
 
 @app.task(name="executions.ring")
@@ -72,10 +82,10 @@ def ring() -> None:
 
 
 class Sweep(Task):
-    """What beat sends on and on, whether or not anybody is there to take it."""
+    """What beat sends on and on, whether or not anybody is there to take it: one that waits is enough."""
 
     def apply_async(self, *arguments: Any, producer: Any = None, **options: Any) -> Any:
-        if producer is not None and _room(producer, app.conf.task_default_queue) <= 0:
+        if producer is not None and _length(producer, SWEEPS) > 0:
             return None
         return super().apply_async(*arguments, producer=producer, **options)
 
@@ -118,7 +128,7 @@ class Publisher:
                 self._producer = app.amqp.Producer(self._connection.channel(), auto_declare=False)
             for pool, count in rings.items():
                 name = queue_of(pool)
-                for _ring in range(min(count, _room(self._producer, name))):
+                for _ring in range(min(count, MOST_RINGS - _length(self._producer, name))):
                     ring.apply_async(queue=name, producer=self._producer, retry=False)
         except BaseException:
             self.close()
@@ -130,10 +140,10 @@ class Publisher:
             broken.collect(socket_timeout=_TIMEOUT_SECONDS)
 
 
-def _room(producer: Any, name: str) -> int:
-    """How many more rings this queue takes."""
+def _length(producer: Any, name: str) -> int:
+    """How many messages wait in this queue."""
     queue = app.amqp.queues[name].bind(producer.channel)
-    return MOST_RINGS - int(queue.queue_declare().message_count)
+    return int(queue.queue_declare().message_count)
 
 
 bell = Bell(Publisher())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -164,19 +165,43 @@ def test_a_data_folder_has_one_worker(broker: RedisServer, transactional_db: Non
     assert "Give each worker an RPA_DATA_DIR of its own." in out
 
 
-def test_beat_rings_for_what_waits(broker: RedisServer, greeter: Robot) -> None:
+def test_beat_has_the_fleet_swept(broker: RedisServer, transactional_db: None) -> None:
     """However long nobody is there to hear it, its messages are no more than can be of use."""
     from executions.engine import messages
 
     more = {**fleet_settings(broker), "RPA_DATA_DIR": str(settings.RPA_DATA_DIR)}
+    with Redis.from_url(broker.url) as client, celery("beat", **more):
+        until(lambda: client.llen(messages.SWEEPS), "It has swept.")
+        assert client.lpop(messages.SWEEPS)
+        until(lambda: client.llen(messages.SWEEPS), "It has swept again.")
+        client.config_resetstat()
+        until(lambda: _asked(client) >= 3, "It has looked whether somebody took the last one.")
+        assert client.llen(messages.SWEEPS) == 1
+
+
+def _asked(client: "Redis[bytes]") -> float:
+    """How often somebody asked for a queue's length, which is one question for each priority."""
+    steps = 4
+    found: dict[str, Any] = client.info("commandstats").get("cmdstat_llen", {"calls": 0})
+    return float(found["calls"] / steps)
+
+
+@pytest.mark.parametrize("kind", ["runner", "worker"])
+def test_runners_of_any_pool_sweep(
+    broker: RedisServer, monkeypatch: pytest.MonkeyPatch, transactional_db: None, kind: str
+) -> None:
+    """A fleet may have none of the default pool."""
+    from executions.engine import messages
+
+    monkeypatch.setattr(messages.app.conf, "broker_url", broker.url)
+    more = {**fleet_settings(broker), "RPA_RUNNER_POOL": "special"}
+    worker = celery("worker", "-P", "threads", "-c", "1", "-Q", "rpa.special", **more)
     with Redis.from_url(broker.url) as client:
-        queue = messages.queue_of(DEFAULT_POOL)
-        filling = b"x"
-        client.rpush(queue, *[filling] * (messages.MOST_RINGS - 1))
-        with celery("beat", **more):
-            until(lambda: client.llen(queue) == messages.MOST_RINGS, "It has swept.")
-            until(lambda: client.lpop(queue), "One is taken away.")
-            until(lambda: client.llen(queue) == messages.MOST_RINGS, "It has swept again.")
+        with messages.app.connection_for_write() as connection:
+            messages.sweep.apply_async(connection=connection)
+        assert client.llen(messages.SWEEPS) == 1
+        with runner(1, **more) if kind == "runner" else worker:
+            until(lambda: not client.llen(messages.SWEEPS), "It is taken.", timeout=60)
 
 
 def test_a_sweep_rings_for_runs_that_wait_while_slots_are_idle(

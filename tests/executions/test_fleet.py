@@ -1,14 +1,18 @@
 """A short chaos: a fleet of real processes, of which one after the other is killed; and a judge that notices."""
 
+import asyncio
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from django.db import connection
 
+from benchmarks.chaos.client import Client
 from benchmarks.chaos.judge import faults
 from benchmarks.chaos.robots import LINES
 from tests.executions.server import ROOT
@@ -90,3 +94,24 @@ def test_the_judge_notices_other_faults() -> None:
     assert "its row says" in " ".join(faults({**run, "status": "FAILED"}, events, [], starts=1))
     told = [*events[:3], {**events[3], "data": {"lines": ["other"]}}]
     assert "a watcher was told" in " ".join(faults(run, events, told, starts=1))
+
+
+def test_a_watcher_whose_server_died_before_the_end_goes_home() -> None:
+    """The last event was delivered and `end` was not: the next server has nothing more to say."""
+    asked: list[str | None] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        if len(asked) > 1:
+            return httpx.Response(204)
+        return httpx.Response(200, text=f"event: status\ndata: {json.dumps(last)}\n\n")
+
+    async def watch() -> None:
+        client = Client("http://fleet", "key", httpx.MockTransport(server))
+        async with asyncio.timeout(10):
+            await client.watch(UID, seen)
+
+    last: Event = {"seq": 3, "kind": "status", "data": {"status": "COMPLETED"}}
+    seen: list[Event] = []
+    asyncio.run(watch())
+    assert (seen, asked) == ([last], [None, "3"])

@@ -13,11 +13,11 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actors import Actor
-from executions import lifecycle, reaper, services
-from executions.choices import TERMINAL, EventKind, FailureReason, Status
+from executions import lifecycle, reaper, services, tickets
+from executions.choices import TERMINAL, EventKind, FailureReason, Status, TicketState
 from executions.events import Draft, Source, StreamRefused, append, head_of, read_page
 from executions.lifecycle import Ending, WrongMoment
-from executions.models import Execution, Runner
+from executions.models import Execution, Runner, Ticket
 from robots.models import Robot
 from tests.executions.threads import succeed, together
 from tests.factories import make_execution
@@ -127,6 +127,33 @@ def test_runners_that_want_the_same_runs_get_each_once(robot: Robot) -> None:
     # A runner looks at the oldest few only, and may find them all taken: another look finds the rest.
     counted.update(claim(runner()))
     assert counted == Counter(runs)
+
+
+def test_a_runner_that_is_taken_for_dead_while_it_claims_keeps_nothing(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever buries it waits for the claim, and settles that as well; or is first, and it claims nothing."""
+    make_execution(robot)
+    own, lease = runner(), tickets.lease
+
+    def bury() -> None:
+        reaper.bury(Runner.objects.filter(pk=own.pk))
+        connection.close()
+
+    buried = threading.Thread(target=bury)
+
+    def slow_lease(*arguments: Any) -> bool:
+        buried.start()
+        buried.join(1)  # it cannot end before we do
+        return lease(*arguments)
+
+    monkeypatch.setattr(tickets, "lease", slow_lease)
+    assert lifecycle.claim_next(own) is not None
+    buried.join(60)
+    monkeypatch.undo()
+    assert not Ticket.objects.filter(state=TicketState.LEASED).exists()
+    assert lifecycle.claim_next(own) is None
+    assert lifecycle.claim_next(runner()) is not None, "It waits for somebody else."
 
 
 # Cancel, end, death ------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Objects in a bucket of a real S3 server: what Django's storage promises, and what ours adds."""
 
+import datetime
 import http.server
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore import auth
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 
@@ -43,6 +45,26 @@ def test_nothing_is_overwritten(bucket: Bucket) -> None:
     finally:
         bucket.delete(first)
         bucket.delete(second)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_off_does_not_matter(
+    server: Server, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """The server refuses what was signed more than a quarter of an hour ago, or is to be."""
+    bucket = Bucket(**options(server))
+    real = auth.get_current_datetime
+    monkeypatch.setattr(
+        auth, "get_current_datetime", lambda: real() + datetime.timedelta(hours=hours)
+    )
+    key = bucket.save("artifacts/late", ContentFile(b"late"))
+    try:
+        with bucket.open(key) as file:
+            assert file.read() == b"late"
+        monkeypatch.undo()  # and where it is set right, it is learned anew
+        assert bucket.size(key) == 4
+    finally:
+        bucket.delete(key)
 
 
 class _Faulty(http.server.BaseHTTPRequestHandler):
