@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from redis import Redis, RedisError
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.client import PubSub
 
 from executions import hints, redis_hints
 from executions import hub as module
 from executions.events import Head
-from executions.hub import Hub
+from executions.hub import Hub, Subscription
 from executions.models import Execution
 from executions.redis_hints import Ear, Publisher, channel_of, decode, encode
 from robots.models import Robot
@@ -230,6 +232,76 @@ async def test_a_hub_follows_another_process_by_redis_alone(
             assert [each.seq for each in await waiting] == list(range(2, 22))
     finally:
         hub.close()
+
+
+async def subscribed(server: RedisServer, run: Execution) -> None:
+    """Wait until whoever follows this run listens to it at this Redis."""
+    async with asyncio.timeout(20), AsyncRedis.from_url(server.url) as redis:
+        while not (await redis.pubsub_numsub(channel_of(run.pk)))[0][1]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hub_gets_its_hints_again_after_each_break(
+    server: RedisServer,
+    execution: Execution,
+    robot: Robot,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of who watched before it, who came during it, and who came since: nothing here is polled."""
+
+    def tell(number: int, head: Head) -> None:
+        with Redis.from_url(server.url) as redis:
+            redis.publish(channel_of(number), encode(head))
+
+    runs = [execution, *[await elsewhere(make_execution, robot) for _ in range(4)]]
+    monkeypatch.setattr(module, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(redis_hints, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(hints, "ring", tell)
+    settings.RPA_REDIS_URL = server.url
+    hub, watches = Hub(), list[Subscription]()
+
+    async def come() -> None:
+        watches.append(await hub.follow(runs[len(watches)].pk, after=1).__aenter__())
+
+    try:
+        await come()
+        for _break in range(2):
+            await subscribed(server, execution)
+            server.kill()
+            await come()
+            server.start()  # it knows of nobody who listened to the one before
+            await subscribed(server, runs[len(watches) - 1])
+            await come()
+            for run, watch in zip(runs, watches, strict=False):
+                await subscribed(server, run)
+                await elsewhere(say, run.pk, "line")
+                wanted = watch.cursor + 1
+                assert [each.seq for each in await asyncio.wait_for(watch.next(), 10)] == [wanted]
+    finally:
+        hub.close()
+
+
+async def test_who_comes_while_redis_is_told_of_the_others_is_heard_too(
+    publisher: Publisher, ear: tuple[Ear, Heard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telling, go_on = asyncio.Event(), asyncio.Event()
+    subscribe = PubSub.subscribe
+
+    async def slow(self: PubSub, *channels: Any) -> None:
+        await subscribe(self, *channels)
+        telling.set()
+        await go_on.wait()
+
+    listener, heard = ear
+    with monkeypatch.context() as held:
+        held.setattr(PubSub, "subscribe", slow)
+        await listener.listen(7)
+        await asyncio.wait_for(telling.wait(), 10)
+        await listener.listen(8)
+        go_on.set()
+        await hear_something(publisher, heard, 8)
 
 
 @pytest.fixture
