@@ -127,6 +127,9 @@ def test_a_reader_who_has_all_is_told_to_stop(api: Api, people: dict[str, User],
     stream = path.replace("/events/", "/stream")
     assert api(people["alice"]).get(stream, {"after": "6"}).status_code == 204
     assert api(people["alice"]).get(stream, headers={"Last-Event-ID": "6"}).status_code == 204
+    # An EventSource comes back to the address that it first opened, and says where it is by the header.
+    back = api(people["alice"]).get(stream, {"after": "2"}, headers={"Last-Event-ID": "6"})
+    assert back.status_code == 204
     bad = api(people["alice"]).get(stream, {"after": "x"})
     assert wheres(problem_of(bad, 422, "invalid")) == ["after"]
 

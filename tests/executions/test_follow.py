@@ -282,6 +282,18 @@ async def test_a_dropped_event_source_goes_on_behind_its_last_event(
     assert b"event: end" in body
 
 
+async def test_an_event_source_that_has_all_so_far_waits_for_more(
+    execution: Execution, keys: dict[str, str]
+) -> None:
+    """Only a run that has ended may tell it to stop."""
+    call = await sse(execution, keys["alice"], Last_Event_ID="1").open()
+    assert call.status == 200
+    await elsewhere(said, execution)
+    body = await call.rest()
+    ids = [int(line[4:]) for line in body.splitlines() if line.startswith(b"id: ")]
+    assert ids == [2, 3, 4, 5, 5]
+
+
 async def test_hanging_up_frees_an_event_sources_watch(
     execution: Execution, keys: dict[str, str]
 ) -> None:
