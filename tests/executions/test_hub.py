@@ -12,6 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 from prometheus_client import REGISTRY
 
+from accounts.refusals import Unavailable
 from executions import hints
 from executions import hub as module
 from executions.events import Frame, Head, head_of, read_page
@@ -522,13 +523,13 @@ async def test_a_long_replay_does_not_delay_what_is_live(
 # A database that is away -------------------------------------------------------------------------
 
 
-def failing(times: int, function: Callable[..., Any]) -> Callable[..., Any]:
+def failing(times: int, error: Exception, function: Callable[..., Any]) -> Callable[..., Any]:
     left = [times]
 
     def maybe(*arguments: Any, **named: Any) -> Any:
         if left[0]:
             left[0] -= 1
-            raise OperationalError("the database is away")
+            raise error
         return function(*arguments, **named)
 
     return maybe
@@ -541,7 +542,22 @@ async def test_a_watcher_outlives_a_database_that_is_away(
     lose_hints(monkeypatch, 1.0)
     async with hub.follow(execution.pk, after=1) as watch:
         for name in ("heads_of", "read_page"):
-            monkeypatch.setattr(module, name, failing(7, getattr(module, name)))
+            away = OperationalError("the database is away")
+            monkeypatch.setattr(module, name, failing(7, away, getattr(module, name)))
+        await elsewhere(say, execution.pk, "line", times=5, close=True)
+        assert [each.seq for each in await read_to_end(watch)] == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.usefixtures("quick_poll")
+@pytest.mark.parametrize(
+    "error", [Unavailable("the storage is away"), OSError("a bad disk")], ids=["away", "broken"]
+)
+async def test_a_watcher_outlives_a_storage_that_is_away(
+    hub: Hub, execution: Execution, monkeypatch: Any, error: Exception
+) -> None:
+    """The newest events may be sealed before the tail has read them."""
+    async with hub.follow(execution.pk, after=1) as watch:
+        monkeypatch.setattr(module, "read_page", failing(3, error, read_page))
         await elsewhere(say, execution.pk, "line", times=5, close=True)
         assert [each.seq for each in await read_to_end(watch)] == [2, 3, 4, 5, 6]
 
