@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from executions import lifecycle
 from executions.choices import EventKind, Status
@@ -98,6 +99,25 @@ def test_within_the_limit_nothing_is_said_of_it(execution: Execution) -> None:
     writer.add("stdout", [Line("x" * 9), Line("y" * 9)])
     writer.finish(Ending(Status.COMPLETED, exit_code=0))
     assert said(execution) == [("stdout", ["x" * 9, "y" * 9]), ("status", "COMPLETED")]
+
+
+@pytest.mark.parametrize("lines", [[], ["last"]])
+def test_an_end_whose_answer_was_lost_is_said_again_without_harm(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    writer = writer_of(execution)
+    finish = lifecycle.finish
+
+    def lost(*arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(lifecycle, "finish", finish)
+        finish(*arguments, **named)
+        raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(lifecycle, "finish", lost)
+    writer.add("stdout", [Line(each) for each in lines])
+    writer.finish(Ending(Status.COMPLETED, exit_code=0))
+    assert lifecycle.finish is finish
+    assert said(execution) == [("stdout", lines)] * len(lines) + [("status", "COMPLETED")]
 
 
 def test_what_another_writer_may_not_say_is_refused(execution: Execution) -> None:
