@@ -251,21 +251,23 @@ async def test_a_watcher_whose_second_look_fails_leaves_nothing_behind(
     await settled(before)
 
 
+def held(go_on: threading.Event, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which does not answer before `go_on`."""
+
+    def waiting(*arguments: Any, **named: Any) -> Any:
+        assert go_on.wait(30)
+        return function(*arguments, **named)
+
+    return waiting
+
+
 async def test_replays_that_were_given_up_leave_their_turns_to_others(
     hub: Hub, execution: Execution, monkeypatch: Any
 ) -> None:
     head = await written(execution, 2 * RING_BYTES)
     go_on = threading.Event()
-
-    def stuck(function: Callable[..., Any]) -> Callable[..., Any]:
-        def read(*arguments: Any, **bounds: Any) -> Any:
-            assert go_on.wait(30)
-            return function(*arguments, **bounds)
-
-        return read
-
     for name in ("read_page", "read_newest"):
-        monkeypatch.setattr(module, name, stuck(getattr(module, name)))
+        monkeypatch.setattr(module, name, held(go_on, getattr(module, name)))
     watches = [hub.follow(execution.pk) for _ in range(3 * module._REPLAY_READS)]
     for each in watches:
         await each.__aenter__()
@@ -518,6 +520,52 @@ async def test_a_long_replay_does_not_delay_what_is_live(
         assert [each.seq for each in frames] == list(range(1, len(frames) + 1))
     for each in slow:
         await each.__aexit__()
+
+
+# Patience ----------------------------------------------------------------------------------------
+
+
+async def test_patience_begins_anew_with_each_wait(hub: Hub, execution: Execution) -> None:
+    clock = asyncio.get_running_loop().time
+    async with hub.follow(execution.pk, after=1, patience=0.3) as watch:
+        waiting = asyncio.create_task(read_something(watch))
+        await elsewhere(say, execution.pk, "line")
+        assert [each.seq for each in await waiting] == [2]
+        for _beat in range(2):
+            began = clock()
+            with pytest.raises(TimeoutError):
+                await watch.next()
+            assert clock() - began >= 0.3
+
+
+async def read_something(watch: Subscription) -> list[Frame]:
+    """However long it takes."""
+    while True:
+        try:
+            return await watch.next()
+        except TimeoutError:
+            continue
+
+
+async def test_patience_ends_with_a_replay_that_hangs(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """Its reader beats meanwhile, and gets it when it is there."""
+    head = await written(execution, RING_BYTES)
+    go_on = threading.Event()
+    for name in ("read_page", "read_newest"):
+        monkeypatch.setattr(module, name, held(go_on, getattr(module, name)))
+    async with hub.follow(execution.pk, patience=0.01) as watch:
+        for _beat in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(10) as limit:
+                    await watch.next()
+            assert not limit.expired()
+        go_on.set()
+        frames: list[Frame] = []
+        while watch.cursor < head:
+            frames += await read_something(watch)
+        assert [each.seq for each in frames] == list(range(1, head + 1))
 
 
 # A database that is away -------------------------------------------------------------------------
