@@ -354,6 +354,61 @@ async def test_who_comes_in_a_crowd_is_let_in_at_once_and_waits_for_a_turn(
     await tab.app.disconnect()
 
 
+async def test_who_falls_behind_while_it_waits_for_its_turn_keeps_nobody_else_waiting(
+    robot: Robot, people: dict[str, User], monkeypatch: Any
+) -> None:
+    """What was in memory is not any more when its turn comes: it is read before the next one."""
+    first, slow, live = runs = [await elsewhere(make_execution, robot) for _ in range(3)]
+    taken, sending, sent = asyncio.Event(), asyncio.Event(), list[dict[str, Any]]()
+    go_on = threading.Event()
+
+    async def who() -> Actor:
+        return Actor(people["alice"])
+
+    async def send(text: str) -> None:
+        sent.append(json.loads(text))
+        sending.set()
+        await taken.wait()
+
+    def hanging(read: Callable[..., Any]) -> Callable[..., Any]:
+        def hang(number: int, **bounds: Any) -> Any:
+            if number == slow.pk and "up_to" in bounds:
+                assert go_on.wait(30)
+            return read(number, **bounds)
+
+        return hang
+
+    async def until(condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    for name in ("read_page", "read_newest"):
+        monkeypatch.setattr(hubs, name, hanging(getattr(hubs, name)))
+    many = multiplex.Multiplex(actor=who, send=send)
+    serving = asyncio.create_task(many.run())
+    for run in runs:
+        order = {"op": "subscribe", "id": str(run.pk), "topic": "execution", "after": 1}
+        many.hear(json.dumps({**order, "execution": str(run.uid)}))
+    await until(lambda: len(hub()._tails) == 3)
+    await elsewhere(say, first.pk, "line")
+    await asyncio.wait_for(sending.wait(), 10)
+    await elsewhere(say, slow.pk, "line")
+    tail = hub()._tails[slow.pk]
+    await until(lambda: tail.head == 2)
+    await elsewhere(say, slow.pk, "x" * 16384, times=2 * hubs.RING_BYTES // 16384)
+    await until(lambda: tail.head > 2 and not tail.holds(1))
+    await elsewhere(say, live.pk, "line")
+    taken.set()
+    await until(lambda: seqs(sent, str(live.pk)) == [2])
+    assert not seqs(sent, str(slow.pk))
+    go_on.set()
+    await until(lambda: len(seqs(sent, str(slow.pk))) == 33)
+    assert seqs(sent, str(slow.pk)) == list(range(2, 35))
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
 # Lists -------------------------------------------------------------------------------------------
 
 
