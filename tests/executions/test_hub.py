@@ -555,8 +555,8 @@ async def test_patience_ends_with_a_replay_that_hangs(
     go_on = threading.Event()
     for name in ("read_page", "read_newest"):
         monkeypatch.setattr(module, name, held(go_on, getattr(module, name)))
-    async with hub.follow(execution.pk, patience=0.01) as watch:
-        for _beat in range(3):
+    async with hub.follow(execution.pk, patience=0.2) as watch:
+        for _beat in range(2):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(10) as limit:
                     await watch.next()
