@@ -334,6 +334,19 @@ async def test_nothing_is_left_of_watchers_that_have_gone(
     hub: Hub, execution: Execution, monkeypatch: Any, quick_poll: None
 ) -> None:
     before = asyncio.all_tasks()
+    listen, listening = hints.listen, list[Any]()
+
+    def noted(listener: Callable[[int, Head], None]) -> Callable[[], None]:
+        stop = listen(listener)
+        listening.append(listener)
+
+        def stopped() -> None:
+            listening.remove(listener)
+            stop()
+
+        return stopped
+
+    monkeypatch.setattr(hints, "listen", noted)
     watches = [hub.follow(execution.pk) for _ in range(20)]
     for each in watches:
         await each.__aenter__()
@@ -341,6 +354,7 @@ async def test_nothing_is_left_of_watchers_that_have_gone(
         assert await each.next()
         await each.__aexit__()
     await settled(before)
+    assert not listening
     reads = Reads(monkeypatch)
     await elsewhere(say, execution.pk, "line", times=5)
     for _turn in range(5):
@@ -471,6 +485,9 @@ async def test_a_reader_that_does_not_read_costs_next_to_nothing(
     finally:
         tracemalloc.stop()
     assert kept < 4 * RING_BYTES
+    # Who is a little behind is served from memory, however much has gone past.
+    async with hub.follow(execution.pk, after=head - RING_BYTES // 2 // 16384) as late:
+        assert late.at_hand
     # They have fallen out of the ring, and still miss nothing.
     for slow in (watches[0], watches[-1]):
         assert [each.seq for each in await drained(slow, head)] == list(range(2, head + 1))
