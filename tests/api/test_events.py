@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -182,6 +184,12 @@ def test_an_unchanged_page_is_not_sent_again(
     assert client.get(path, {"limit": "1"}, **tag).status_code == 200
     append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, ["news"])])
     assert len(client.get(path, **tag).json()["events"]) == 2
+    # After a restore the same numbers are other events.
+    tag = {"HTTP_IF_NONE_MATCH": client.get(path)["ETag"]}
+    call_command("restored", stdout=StringIO())
+    again = client.get(path, **tag)
+    assert again.status_code == 200
+    assert again.json()["epoch"] == 2
     assert api(people["dora"]).get(path, **tag).status_code == 404
 
 

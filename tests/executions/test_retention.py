@@ -201,8 +201,13 @@ def test_a_page_of_the_api_says_from_where_on_events_are_kept(
     execution = ended(robot, days_ago=2)
     client = api(execution.requested_by)
     address = f"/api/v1/executions/{execution.uid}/events/"
-    assert client.get(address).json()["first_available"] == 1
+    before = client.get(address)
+    assert before.json()["first_available"] == 1
     prune()
+    # Who asks whether anything has changed is told that it has.
+    after = client.get(address, HTTP_IF_NONE_MATCH=before["ETag"])
+    assert after.status_code == 200
+    assert after.json()["events"] == []
     page = client.get(address, {"after": "1"}).json()
     assert page == {"events": [], "last_seq": 3, "first_available": 4, "epoch": 1, "closed": True}
     assert client.get(f"/api/v1/executions/{execution.uid}/").json()["status"] == "CANCELLED"
