@@ -149,7 +149,7 @@ def append(
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             list(_rows(execution_id, drafts, payloads, last_seq - len(drafts), n_lines - lines)),
         )
-        transaction.on_commit(partial(hints.ring, execution_id, head), robust=True)
+        transaction.on_commit(partial(hints.ring, execution_id, head))
     return head
 
 

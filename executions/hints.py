@@ -4,6 +4,7 @@ In one process, ringing is a function call; each listener hands it to its own ev
 Where RPA_REDIS_URL names a server, every process rings at every other's door as well.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Generic, ParamSpec
 
 if TYPE_CHECKING:
     from executions.events import Head
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
@@ -33,10 +36,14 @@ class _Bell(Generic[P]):
         return stop
 
     def ring(self, *what: P.args, **named: P.kwargs) -> None:
+        """Call everyone. Whoever fails harms neither the others nor whoever rings: what it tells is committed."""
         with self._lock:
             listeners = tuple(self._listeners)
         for listener in listeners:
-            listener(*what, **named)
+            try:
+                listener(*what, **named)
+            except Exception:
+                logger.exception("A hint was not heard")
 
 
 @dataclass(frozen=True)

@@ -390,7 +390,7 @@ class Hub:
             except Dropped as gone:
                 tail.skip(gone.seq)
                 continue
-            except (Error, LookupError) as error:
+            except Exception as error:  # noqa: BLE001 - the database's, or the storage's own
                 logger.warning("Cannot read execution %s: %s", tail.execution_id, error)
                 await asyncio.sleep(POLL_SECONDS)
                 continue
@@ -444,7 +444,10 @@ def _unbroken(execution_id: int, *, after: int, **bounds: int) -> list[Frame]:
 
     Raises Dropped where retention has removed what follows, LookupError where nobody knows why.
     """
-    page = read_page(execution_id, after=after, **bounds)
+    try:
+        page = read_page(execution_id, after=after, **bounds)
+    except FileNotFoundError:  # retention removes a segment's object before its row
+        page = []
     frames = [each for seq, each in enumerate(page, after + 1) if each.seq == seq]
     if not frames:
         dropped = head_of(execution_id).dropped_seq

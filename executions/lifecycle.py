@@ -99,7 +99,7 @@ def enqueue(execution: Execution, request: Request) -> Head:
 def _open_stream(execution: Execution, attempt: int) -> Head:
     ExecutionStream.objects.create(execution=execution)
     move = hints.Move(execution.pk, execution.space_id, execution.status, execution.pending_reason)
-    transaction.on_commit(partial(hints.ring_move, move), robust=True)
+    transaction.on_commit(partial(hints.ring_move, move))
     more: dict[str, Any] = {"attempt": attempt} if attempt > 1 else {}
     return append(execution.pk, [status_draft(Status.PENDING, execution.pending_reason, **more)])
 
@@ -354,4 +354,4 @@ def _ring(
             )
             (space_id,) = cursor.fetchone()
     move = hints.Move(execution_id, space_id, str(status), str(pending_reason))
-    transaction.on_commit(partial(hints.ring_move, move), robust=True)
+    transaction.on_commit(partial(hints.ring_move, move))

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
-from django.db import Error
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -104,8 +103,8 @@ async def event_stream(request: HttpRequest, uid: UUID) -> HttpResponse | Stream
                     if isinstance(delivery, Reset):
                         epoch = delivery.epoch
                     yield as_sse(delivery, epoch)
-        except (Error, LookupError):
-            # Without `end`, this end has every client come again with what it has; an error would not.
+        except Exception:
+            # Whatever it is, of the database or the storage. Without `end`, this end has every client come again with what it has; an error would not.
             logger.exception("Execution %s can no longer be followed", execution_id)
 
     return streaming(body(), "text/event-stream; charset=utf-8")

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -127,6 +129,9 @@ def test_a_reader_who_has_all_is_told_to_stop(api: Api, people: dict[str, User],
     stream = path.replace("/events/", "/stream")
     assert api(people["alice"]).get(stream, {"after": "6"}).status_code == 204
     assert api(people["alice"]).get(stream, headers={"Last-Event-ID": "6"}).status_code == 204
+    # An EventSource comes back to the address that it first opened, and says where it is by the header.
+    back = api(people["alice"]).get(stream, {"after": "2"}, headers={"Last-Event-ID": "6"})
+    assert back.status_code == 204
     bad = api(people["alice"]).get(stream, {"after": "x"})
     assert wheres(problem_of(bad, 422, "invalid")) == ["after"]
 
@@ -179,6 +184,12 @@ def test_an_unchanged_page_is_not_sent_again(
     assert client.get(path, {"limit": "1"}, **tag).status_code == 200
     append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, ["news"])])
     assert len(client.get(path, **tag).json()["events"]) == 2
+    # After a restore the same numbers are other events.
+    tag = {"HTTP_IF_NONE_MATCH": client.get(path)["ETag"]}
+    call_command("restored", stdout=StringIO())
+    again = client.get(path, **tag)
+    assert again.status_code == 200
+    assert again.json()["epoch"] == 2
     assert api(people["dora"]).get(path, **tag).status_code == 404
 
 

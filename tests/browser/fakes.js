@@ -57,6 +57,7 @@ export class FakeServer {
   closed = false;
   epoch = 1;
   first = 1; // The oldest event that is still kept.
+  tellsFirst = true; // Whether pages say which it is.
   sockets = [];
   connects = 0;
   fetches = 0;
@@ -126,6 +127,7 @@ export class FakeServer {
       epoch: this.epoch,
       closed: this.closed,
     };
+    if (this.tellsFirst) page.first_available = this.first;
     return { ok: true, status: 200, json: async () => structuredClone(page) };
   };
 }

@@ -352,11 +352,13 @@ def test_a_reset_starts_again_and_a_truncation_is_said(page: Page) -> None:
     assert seen["after"] == "2:10"
 
 
-def test_pages_that_begin_later_count_as_truncated(page: Page) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_pages_that_begin_later_count_as_truncated(page: Page, told: bool) -> None:
     seen = run(
         page,
         """
         const { stream, server, seen, clock } = await watched();
+        server.tellsFirst = argument;
         server.append(6);
         server.first = 4;
         stream.start();
@@ -365,9 +367,191 @@ def test_pages_that_begin_later_count_as_truncated(page: Page) -> None:
         await clock.advance(0);
         return seen;
         """,
+        told,
     )
     assert seen["truncated"] == [4]
     assert seen["seqs"] == [4, 5, 6]
+
+
+def test_a_run_of_which_nothing_is_kept_is_said_to_be_so_and_ends(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        const { stream, server, seen, clock } = await watched({ pollAfter: 1 });
+        server.append(6);
+        server.first = 7;
+        server.closed = true;
+        stream.start();
+        server.cut();
+        await clock.advance(1_000);
+        return { ...seen, waiting: clock.waiting };
+        """,
+    )
+    assert (seen["seqs"], seen["truncated"], seen["ends"]) == ([], [7], [None])
+    assert seen["waiting"] == 0
+
+
+def test_a_truncation_that_is_old_news_changes_nothing(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        const { stream, server, seen } = await watched();
+        server.append(5);
+        stream.start();
+        server.accept();
+        server.deliver();
+        server.send({ type: "truncated", first_available: 3 });
+        server.append(1);
+        server.deliver();
+        return seen;
+        """,
+    )
+    assert (seen["seqs"], seen["truncated"]) == ([1, 2, 3, 4, 5, 6], [])
+
+
+@pytest.mark.parametrize("fresh", [3, 8])
+def test_a_page_of_another_epoch_is_a_reset(page: Page, fresh: int) -> None:
+    """Whether it has fewer events than were seen, or more."""
+    seen = run(
+        page,
+        """
+        const { stream, server, seen, clock } = await watched({ pollAfter: 1 });
+        server.append(5);
+        stream.start();
+        server.cut();
+        await clock.advance(100);
+        const before = [...seen.seqs];
+        server.epoch = 2;
+        server.events = [];
+        server.append(argument);
+        await clock.advance(3_000);
+        return { before, ...seen, epochs: seen.events.slice(5).map((event) => event.data.epoch) };
+        """,
+        fresh,
+    )
+    assert seen["before"] == [1, 2, 3, 4, 5]
+    assert seen["resets"] == [2]
+    assert seen["seqs"] == list(range(1, fresh + 1))
+    assert seen["epochs"] == [2] * fresh
+
+
+def test_who_never_heard_of_an_epoch_knows_by_its_cursor_that_it_is_another(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        const { stream, server, seen, clock } = await watched({ pollAfter: 1 });
+        server.append(5);
+        stream.start();
+        server.accept();
+        server.deliver();
+        server.epoch = 2;
+        server.events = [];
+        server.append(3);
+        server.cut();
+        await clock.advance(1_000);
+        return { ...seen, after: server.sockets.at(-1).after };
+        """,
+    )
+    assert (seen["resets"], seen["seqs"], seen["after"]) == ([2], [1, 2, 3], "2:3")
+
+
+def test_nothing_of_before_a_reset_is_waited_for(page: Page) -> None:
+    """Neither events that were missing then, nor the end that was told."""
+    seen = run(
+        page,
+        """
+        const { stream, server, seen, clock } = await watched();
+        stream.start();
+        server.accept();
+        server.failFetches = true;
+        server.append(9);
+        server.send({ type: "end", status: "FAILED", last_seq: 9 });
+        server.epoch = 2;
+        server.events = [];
+        server.append(10);
+        server.send({ type: "reset", epoch: 2 });
+        server.send({ type: "events", events: server.events });
+        const live = stream.state;
+        server.failFetches = false;
+        await clock.advance(20_000);
+        server.append(1);
+        server.send({ type: "events", events: server.after(10) });
+        const shorter = stream.cursor;
+        server.epoch = 3;
+        server.events = [];
+        server.append(2);
+        server.send({ type: "events", events: [{ seq: 50, kind: "log", at: "", data: {} }] });
+        server.send({ type: "reset", epoch: 3 });
+        server.send({ type: "events", events: server.events });
+        await clock.advance(10_000);
+        server.send({ type: "hb" });
+        const { fetches } = server;
+        await clock.advance(30_000);
+        return { live, shorter, seqs: seen.seqs, ends: seen.ends, state: stream.state, more: server.fetches - fetches };
+        """,
+    )
+    assert (seen["live"], seen["shorter"]) == ("live", 11)
+    assert (seen["seqs"], seen["ends"], seen["state"]) == ([1, 2], [], "live")
+    assert seen["more"] == 0
+
+
+def test_a_connection_that_was_replaced_has_no_say(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        const { stream, server, seen, clock } = await watched();
+        stream.start();
+        server.accept();
+        await clock.advance(41_000);
+        const [old, current] = server.sockets;
+        server.accept(current);
+        old.on.onClose(4404);
+        old.on.onFrame({ type: "reset", epoch: 9 });
+        server.append(2);
+        server.deliver(current);
+        return { count: server.sockets.length, dead: current.dead, state: stream.state, ...seen };
+        """,
+    )
+    assert (seen["count"], seen["dead"], seen["state"]) == (2, False, "live")
+    assert (seen["seqs"], seen["resets"]) == ([1, 2], [])
+
+
+def test_waking_leaves_a_living_connection_and_replaces_a_dead_one(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        const { stream, server, clock } = await watched();
+        stream.start();
+        server.accept();
+        stream.wake();
+        const living = server.connects;
+        clock.time += 100_000; // A laptop that slept: no timer ran meanwhile.
+        stream.wake();
+        return { living, slept: server.connects, dead: server.sockets[0].dead };
+        """,
+    )
+    assert seen == {"living": 1, "slept": 2, "dead": True}
+
+
+def test_a_page_that_never_comes_is_asked_for_again(page: Page) -> None:
+    seen = run(
+        page,
+        """
+        let asked = 0;
+        const hanging = (url, { signal }) => {
+          asked += 1;
+          return new Promise((resolve, reject) => { signal.onabort = () => reject(signal.reason); });
+        };
+        const { stream, server, seen, clock } = await watched({ fetch: hanging, pollAfter: 1 });
+        stream.start();
+        server.cut();
+        await clock.advance(29_000);
+        const patient = asked;
+        await clock.advance(3_000);
+        return { patient, asked };
+        """,
+    )
+    assert seen == {"patient": 1, "asked": 2}
 
 
 def test_stopping_lets_go_of_everything(page: Page) -> None:

@@ -12,6 +12,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from accounts.models import ApiKey, User
+from accounts.refusals import Unavailable
 from executions import hints, live
 from executions import hub as module
 from executions.choices import Status
@@ -280,6 +281,41 @@ async def test_a_dropped_event_source_goes_on_behind_its_last_event(
     ids = [int(line[4:]) for line in body.splitlines() if line.startswith(b"id: ")]
     assert ids == [2, 3, 4, 5, 5]
     assert b"event: end" in body
+
+
+async def test_an_event_source_that_has_all_so_far_waits_for_more(
+    execution: Execution, keys: dict[str, str]
+) -> None:
+    """Only a run that has ended may tell it to stop."""
+    call = await sse(execution, keys["alice"], Last_Event_ID="1").open()
+    assert call.status == 200
+    await elsewhere(said, execution)
+    body = await call.rest()
+    ids = [int(line[4:]) for line in body.splitlines() if line.startswith(b"id: ")]
+    assert ids == [2, 3, 4, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("away"), Unavailable("away")], ids=["database", "storage"]
+)
+async def test_an_event_source_whose_read_fails_ends_and_can_come_again(
+    execution: Execution, keys: dict[str, str], monkeypatch: Any, error: Exception
+) -> None:
+    """Without `end`: it has not read all, and comes back with the cursor that it has."""
+    await elsewhere(said, execution)
+
+    def away(*_arguments: Any, **_named: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as fault:
+        fault.setattr(module, "read_page", away)
+        fault.setattr(module, "read_newest", away)
+        call = await sse(execution, keys["alice"], Last_Event_ID="2").open()
+        assert (call.status, await call.rest()) == (200, b"")
+    call = await sse(execution, keys["alice"], Last_Event_ID="2").open()
+    body = await call.rest()
+    ids = [int(line[4:]) for line in body.splitlines() if line.startswith(b"id: ")]
+    assert ids == [3, 4, 5, 5]
 
 
 async def test_hanging_up_frees_an_event_sources_watch(

@@ -12,10 +12,11 @@ import pytest
 from django.db import OperationalError, connection
 from prometheus_client import REGISTRY
 
+from accounts.refusals import Unavailable
 from executions import hints
 from executions import hub as module
 from executions.events import Frame, Head, head_of, read_page
-from executions.hub import RING_BYTES, SLICE_BYTES, Hub, Tail
+from executions.hub import RING_BYTES, SLICE_BYTES, Hub, Subscription, Tail
 from executions.models import Execution
 from robots.models import Robot
 from tests.executions.hubs import Reads, elsewhere, read_to_end, say
@@ -144,6 +145,57 @@ async def test_an_execution_without_a_stream_leaves_nothing_behind(
         assert len(await read_to_end(watch)) == 2
 
 
+async def test_two_who_join_at_once_both_know_how_far_the_stream_is(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """The second one waits for what the first one reads, and reads nothing itself."""
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(execution_id: int) -> Head:
+        reading.set()
+        assert go_on.wait(30)
+        return head_of(execution_id)
+
+    monkeypatch.setattr(module, "head_of", slow)
+    reads = Reads(monkeypatch)
+
+    watches = [hub.follow(execution.pk, after=1) for _ in range(3)]
+
+    async def join(watch: Subscription) -> Head:
+        await watch.__aenter__()
+        return watch.head
+
+    joining = [asyncio.create_task(join(each)) for each in watches]
+    await asyncio.to_thread(reading.wait, 30)
+    go_on.set()
+    assert await asyncio.gather(*joining) == [Head(1, closed=False)] * 3
+    assert reads.made == Counter(head_of=1)
+    for each in watches:
+        await each.__aexit__()
+
+
+async def test_a_hint_that_is_late_takes_nothing_back(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """It tells of a head before the end, when the end is known already and has not been read."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(execution_id: int, **bounds: Any) -> list[Frame]:
+        reading.set()
+        assert go_on.wait(30)
+        return read_page(execution_id, **bounds)
+
+    monkeypatch.setattr(module, "read_page", slow)
+    async with hub.follow(execution.pk, after=1) as watch:
+        await elsewhere(say, execution.pk, "last", close=True)
+        await asyncio.to_thread(reading.wait, 30)
+        await elsewhere(hints.ring, execution.pk, Head(1, closed=False))
+        go_on.set()
+        assert [each.seq for each in await read_to_end(watch)] == [2]
+
+
 # Watchers that go --------------------------------------------------------------------------------
 
 
@@ -178,6 +230,60 @@ async def test_a_watcher_that_goes_while_it_joins_harms_nobody(
             await elsewhere(say, execution.pk, "line")
             assert [each.seq for each in await asyncio.wait_for(watch.next(), 10)] == [number + 2]
     await settled(before)
+
+
+async def test_a_watcher_whose_second_look_fails_leaves_nothing_behind(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """It knows of more than this process does, and the database is away when that is looked up."""
+    before = asyncio.all_tasks()
+    looks: list[int] = []
+
+    def once(execution_id: int) -> Head:
+        looks.append(execution_id)
+        if len(looks) > 1:
+            raise OperationalError("the database is away")
+        return head_of(execution_id)
+
+    monkeypatch.setattr(module, "head_of", once)
+    with pytest.raises(OperationalError):
+        await hub.follow(execution.pk, after=9).__aenter__()
+    await settled(before)
+
+
+def held(go_on: threading.Event, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which does not answer before `go_on`."""
+
+    def waiting(*arguments: Any, **named: Any) -> Any:
+        assert go_on.wait(30)
+        return function(*arguments, **named)
+
+    return waiting
+
+
+async def test_replays_that_were_given_up_leave_their_turns_to_others(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    head = await written(execution, 2 * RING_BYTES)
+    go_on = threading.Event()
+    for name in ("read_page", "read_newest"):
+        monkeypatch.setattr(module, name, held(go_on, getattr(module, name)))
+    watches = [hub.follow(execution.pk) for _ in range(3 * module._REPLAY_READS)]
+    for each in watches:
+        await each.__aenter__()
+    for _time in range(2):
+        reading = [asyncio.create_task(each.next()) for each in watches]
+        await asyncio.sleep(0)
+        for task in reading:
+            task.cancel()
+        await asyncio.wait(reading)
+        assert all(task.cancelled() for task in reading)
+    go_on.set()
+    # And what they were about to get is not lost to them.
+    for each in (watches[0], watches[-1]):
+        assert [frame.seq for frame in await drained(each, head)] == list(range(1, head + 1))
+    for each in watches:
+        await each.__aexit__()
 
 
 async def test_a_watcher_that_goes_takes_nothing_from_the_others(
@@ -228,6 +334,19 @@ async def test_nothing_is_left_of_watchers_that_have_gone(
     hub: Hub, execution: Execution, monkeypatch: Any, quick_poll: None
 ) -> None:
     before = asyncio.all_tasks()
+    listen, listening = hints.listen, list[Any]()
+
+    def noted(listener: Callable[[int, Head], None]) -> Callable[[], None]:
+        stop = listen(listener)
+        listening.append(listener)
+
+        def stopped() -> None:
+            listening.remove(listener)
+            stop()
+
+        return stopped
+
+    monkeypatch.setattr(hints, "listen", noted)
     watches = [hub.follow(execution.pk) for _ in range(20)]
     for each in watches:
         await each.__aenter__()
@@ -235,6 +354,7 @@ async def test_nothing_is_left_of_watchers_that_have_gone(
         assert await each.next()
         await each.__aexit__()
     await settled(before)
+    assert not listening
     reads = Reads(monkeypatch)
     await elsewhere(say, execution.pk, "line", times=5)
     for _turn in range(5):
@@ -284,6 +404,19 @@ async def test_a_crowd_that_comes_back_costs_the_database_a_few_reads(
 ) -> None:
     """What one of them has read is in the ring for the others, up to the ring's size."""
     head = await written(execution, RING_BYTES - SLICE_BYTES)
+    filled = threading.Event()
+    precede = Tail.precede
+
+    def filling(tail: Tail, frames: list[Frame]) -> None:
+        precede(tail, frames)
+        filled.set()
+
+    def slower(execution_id: int, **bounds: Any) -> list[Frame]:
+        assert filled.wait(30)
+        return read_page(execution_id, **bounds)
+
+    monkeypatch.setattr(Tail, "precede", filling)
+    monkeypatch.setattr(module, "read_page", slower)
     reads = Reads(monkeypatch)
     watches = [hub.follow(execution.pk, after=1) for _ in range(200)]
     for each in watches:
@@ -352,6 +485,9 @@ async def test_a_reader_that_does_not_read_costs_next_to_nothing(
     finally:
         tracemalloc.stop()
     assert kept < 4 * RING_BYTES
+    # Who is a little behind is served from memory, however much has gone past.
+    async with hub.follow(execution.pk, after=head - RING_BYTES // 2 // 16384) as late:
+        assert late.at_hand
     # They have fallen out of the ring, and still miss nothing.
     for slow in (watches[0], watches[-1]):
         assert [each.seq for each in await drained(slow, head)] == list(range(2, head + 1))
@@ -368,7 +504,9 @@ async def written(execution: Execution, size: int) -> int:
 async def drained(watch: Any, last: int) -> list[Frame]:
     frames: list[Frame] = []
     while watch.cursor < last:
-        frames += await asyncio.wait_for(watch.next(), 10)
+        more = await asyncio.wait_for(watch.next(), 10)
+        assert sum(len(each.text) for each in more) <= SLICE_BYTES or len(more) == 1
+        frames += more
     return frames
 
 
@@ -401,16 +539,62 @@ async def test_a_long_replay_does_not_delay_what_is_live(
         await each.__aexit__()
 
 
+# Patience ----------------------------------------------------------------------------------------
+
+
+async def test_patience_begins_anew_with_each_wait(hub: Hub, execution: Execution) -> None:
+    clock = asyncio.get_running_loop().time
+    async with hub.follow(execution.pk, after=1, patience=0.3) as watch:
+        waiting = asyncio.create_task(read_something(watch))
+        await elsewhere(say, execution.pk, "line")
+        assert [each.seq for each in await waiting] == [2]
+        for _beat in range(2):
+            began = clock()
+            with pytest.raises(TimeoutError):
+                await watch.next()
+            assert clock() - began >= 0.3
+
+
+async def read_something(watch: Subscription) -> list[Frame]:
+    """However long it takes."""
+    while True:
+        try:
+            return await watch.next()
+        except TimeoutError:
+            continue
+
+
+async def test_patience_ends_with_a_replay_that_hangs(
+    hub: Hub, execution: Execution, monkeypatch: Any
+) -> None:
+    """Its reader beats meanwhile, and gets it when it is there."""
+    head = await written(execution, RING_BYTES)
+    go_on = threading.Event()
+    for name in ("read_page", "read_newest"):
+        monkeypatch.setattr(module, name, held(go_on, getattr(module, name)))
+    async with hub.follow(execution.pk, patience=0.2) as watch:
+        for _beat in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(10) as limit:
+                    await watch.next()
+            assert not limit.expired()
+        go_on.set()
+        frames: list[Frame] = []
+        while watch.cursor < head:
+            frames += await read_something(watch)
+        assert [each.seq for each in frames] == list(range(1, head + 1))
+
+
 # A database that is away -------------------------------------------------------------------------
 
 
-def failing(times: int, function: Callable[..., Any]) -> Callable[..., Any]:
+def failing(times: int, error: Exception, function: Callable[..., Any]) -> Callable[..., Any]:
     left = [times]
 
     def maybe(*arguments: Any, **named: Any) -> Any:
         if left[0]:
             left[0] -= 1
-            raise OperationalError("the database is away")
+            raise error
         return function(*arguments, **named)
 
     return maybe
@@ -423,7 +607,22 @@ async def test_a_watcher_outlives_a_database_that_is_away(
     lose_hints(monkeypatch, 1.0)
     async with hub.follow(execution.pk, after=1) as watch:
         for name in ("heads_of", "read_page"):
-            monkeypatch.setattr(module, name, failing(7, getattr(module, name)))
+            away = OperationalError("the database is away")
+            monkeypatch.setattr(module, name, failing(7, away, getattr(module, name)))
+        await elsewhere(say, execution.pk, "line", times=5, close=True)
+        assert [each.seq for each in await read_to_end(watch)] == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.usefixtures("quick_poll")
+@pytest.mark.parametrize(
+    "error", [Unavailable("the storage is away"), OSError("a bad disk")], ids=["away", "broken"]
+)
+async def test_a_watcher_outlives_a_storage_that_is_away(
+    hub: Hub, execution: Execution, monkeypatch: Any, error: Exception
+) -> None:
+    """The newest events may be sealed before the tail has read them."""
+    async with hub.follow(execution.pk, after=1) as watch:
+        monkeypatch.setattr(module, "read_page", failing(3, error, read_page))
         await elsewhere(say, execution.pk, "line", times=5, close=True)
         assert [each.seq for each in await read_to_end(watch)] == [2, 3, 4, 5, 6]
 

@@ -258,10 +258,11 @@ def test_an_end_that_is_none_is_refused(execution: Execution, to: Status) -> Non
 
 
 @pytest.mark.parametrize("at", ["start", "line", "end"])
-def test_a_commit_whose_answer_was_lost_is_repeated_without_harm(
-    execution: Execution, at: str
+@pytest.mark.parametrize("done", [False, True], ids=["undone", "done"])
+def test_a_commit_that_the_database_did_not_answer_is_repeated_without_harm(
+    execution: Execution, at: str, *, done: bool
 ) -> None:
-    """The database has it, the connection is gone: the writer says it again, and goes on."""
+    """Whether the database has it or not, the connection is gone: the writer says it again, and goes on."""
     claimed = lifecycle.claim_next(Runner.objects.create(host="here", pid=1, slots=1))
     assert claimed is not None
     run, token = claimed
@@ -269,7 +270,7 @@ def test_a_commit_whose_answer_was_lost_is_repeated_without_harm(
 
     def losing(name: str, deed: Callable[[Source], object]) -> Callable[[Source], object]:
         def do(source: Source) -> object:
-            answer = deed(source)
+            answer = deed(source) if done or lost or name != at else None
             if name == at and not lost:
                 lost.append(name)
                 raise OperationalError("the connection was lost")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +17,14 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import ApiKey, User
+from executions import arrivals, consumers, live, multiplex, retention
 from executions import hub as hubs
-from executions import live, multiplex
 from executions.choices import Status
 from executions.hub import hub
 from executions.lifecycle import Ending, finish
-from executions.models import Execution
+from executions.models import Execution, ExecutionStream
 from executions.news import news
+from executions.sealing import seal
 from robots.models import Robot
 from rpa_platform.asgi import application
 from spaces.models import Space, SpaceRole, SpaceUser
@@ -148,6 +150,46 @@ async def test_resets_and_truncations_carry_the_name(
         frames = await tab.until("end")
         assert frames[0] == {"type": "truncated", "id": "cut", "first_available": 3}
         assert seqs(frames, "cut") == [3, 4, 5]
+
+
+async def test_removal_in_the_middle_of_reading_is_said(
+    execution: Execution, people: dict[str, User]
+) -> None:
+    """While the client takes the first frame, retention removes what would follow."""
+    taken, stuck, sent = asyncio.Event(), asyncio.Event(), list[dict[str, Any]]()
+
+    async def who() -> Actor:
+        return Actor(people["alice"])
+
+    async def send(text: str) -> None:
+        sent.append(json.loads(text))
+        stuck.set()
+        await taken.wait()
+
+    def written() -> None:
+        say(execution.pk, "x" * 900, times=600)
+        finish(execution.pk, Ending(Status.FAILED))
+        while seal(execution.pk):
+            pass
+
+    await elsewhere(written)
+    many = multiplex.Multiplex(actor=who, send=send)
+    serving = asyncio.create_task(many.run())
+    order = {"op": "subscribe", "id": "it", "topic": "execution", "execution": str(execution.uid)}
+    many.hear(json.dumps(order))
+    await asyncio.wait_for(stuck.wait(), 10)
+    await elsewhere(lambda: retention.remove(ExecutionStream.objects.get(pk=execution.pk)))
+    taken.set()
+    async with asyncio.timeout(10):
+        while sent[-1]["type"] not in ("end", "refused"):
+            await asyncio.sleep(0.01)
+    *frames, truncated, end = sent
+    assert seqs(frames, "it") == list(range(1, len(seqs(frames, "it")) + 1))
+    assert 0 < len(seqs(frames, "it")) < 602
+    assert truncated == {"type": "truncated", "id": "it", "first_available": 603}
+    assert end == {"type": "end", "id": "it", "status": "FAILED", "last_seq": 602}
+    serving.cancel()
+    await asyncio.wait([serving])
 
 
 async def test_a_name_is_free_again_after_the_end_and_after_unsubscribing(
@@ -281,6 +323,88 @@ async def test_nothing_is_read_for_a_client_that_takes_nothing(
     for _turn in range(50):
         await asyncio.sleep(0.01)
     assert len(reads) <= 3
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+@pytest.mark.parametrize("path", ["/ws/", "/ws/executions/{}/"])
+async def test_who_comes_in_a_crowd_is_let_in_at_once_and_waits_for_a_turn(
+    execution: Execution, keys: dict[str, str], monkeypatch: Any, path: str
+) -> None:
+    """Those who are being looked at keep nobody outside, and nobody is looked at beside them."""
+    looked = threading.Event()
+    identify = consumers._Socket._identify
+
+    def noted(self: Any) -> Any:
+        looked.set()
+        return identify(self)
+
+    monkeypatch.setattr(consumers._Socket, "_identify", noted)
+    async with AsyncExitStack() as held:
+        for _turn in range(arrivals._LOOKS_AT_ONCE):
+            await held.enter_async_context(arrivals.arrivals().look())
+        tab = Tab(keys["alice"], path=path.format(execution.uid))
+        assert (await tab.app.connect(timeout=10))[0]
+        assert await tab.app.receive_nothing(timeout=0.2)
+        assert not looked.is_set()
+    assert await asyncio.to_thread(looked.wait, 10)
+    if path == "/ws/":
+        await tab.follow("run", execution)
+    assert (await tab.hear())["type"] == "events"
+    await tab.app.disconnect()
+
+
+async def test_who_falls_behind_while_it_waits_for_its_turn_keeps_nobody_else_waiting(
+    robot: Robot, people: dict[str, User], monkeypatch: Any
+) -> None:
+    """What was in memory is not any more when its turn comes: it is read before the next one."""
+    first, slow, live = runs = [await elsewhere(make_execution, robot) for _ in range(3)]
+    taken, sending, sent = asyncio.Event(), asyncio.Event(), list[dict[str, Any]]()
+    go_on = threading.Event()
+
+    async def who() -> Actor:
+        return Actor(people["alice"])
+
+    async def send(text: str) -> None:
+        sent.append(json.loads(text))
+        sending.set()
+        await taken.wait()
+
+    def hanging(read: Callable[..., Any]) -> Callable[..., Any]:
+        def hang(number: int, **bounds: Any) -> Any:
+            if number == slow.pk and "up_to" in bounds:
+                assert go_on.wait(30)
+            return read(number, **bounds)
+
+        return hang
+
+    async def until(condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    for name in ("read_page", "read_newest"):
+        monkeypatch.setattr(hubs, name, hanging(getattr(hubs, name)))
+    many = multiplex.Multiplex(actor=who, send=send)
+    serving = asyncio.create_task(many.run())
+    for run in runs:
+        order = {"op": "subscribe", "id": str(run.pk), "topic": "execution", "after": 1}
+        many.hear(json.dumps({**order, "execution": str(run.uid)}))
+    await until(lambda: len(hub()._tails) == 3)
+    await elsewhere(say, first.pk, "line")
+    await asyncio.wait_for(sending.wait(), 10)
+    await elsewhere(say, slow.pk, "line")
+    tail = hub()._tails[slow.pk]
+    await until(lambda: tail.head == 2)
+    await elsewhere(say, slow.pk, "x" * 16384, times=2 * hubs.RING_BYTES // 16384)
+    await until(lambda: tail.head > 2 and not tail.holds(1))
+    await elsewhere(say, live.pk, "line")
+    taken.set()
+    await until(lambda: seqs(sent, str(live.pk)) == [2])
+    assert not seqs(sent, str(slow.pk))
+    go_on.set()
+    await until(lambda: len(seqs(sent, str(slow.pk))) == 33)
+    assert seqs(sent, str(slow.pk)) == list(range(2, 35))
     serving.cancel()
     await asyncio.wait([serving])
 

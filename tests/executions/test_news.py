@@ -85,6 +85,22 @@ async def test_every_move_of_this_process_rings(news: News, robot: Robot) -> Non
         await every_move(robot, watch)
 
 
+@pytest.mark.usefixtures("no_looks")
+async def test_a_move_between_listening_and_the_first_look_rings(
+    news: News, robot: Robot, monkeypatch: Any
+) -> None:
+    read = News._read
+
+    def late(self: News, newest: int | None) -> Any:
+        found = read(self, newest)
+        make_execution(robot)
+        return found
+
+    monkeypatch.setattr(News, "_read", late)
+    async with news.watch(frozenset({robot.space_id})) as watch:
+        assert await rung(watch)
+
+
 @pytest.mark.usefixtures("no_rings")
 async def test_every_move_of_another_process_is_found_by_looking(news: News, robot: Robot) -> None:
     async with news.watch(frozenset({robot.space_id})) as watch:

@@ -8,16 +8,19 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis, RedisError
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.client import PubSub
 
 from executions import hints, redis_hints
 from executions import hub as module
-from executions.events import Head
-from executions.hub import Hub
+from executions.events import Head, head_of
+from executions.hub import Hub, Subscription
 from executions.models import Execution
 from executions.redis_hints import Ear, Publisher, channel_of, decode, encode
 from robots.models import Robot
@@ -230,6 +233,110 @@ async def test_a_hub_follows_another_process_by_redis_alone(
             assert [each.seq for each in await waiting] == list(range(2, 22))
     finally:
         hub.close()
+
+
+async def subscribed(server: RedisServer, run: Execution, *, by: int = 1) -> None:
+    """Wait until so many listen to this run at this Redis."""
+    async with asyncio.timeout(20), AsyncRedis.from_url(server.url) as redis:
+        while (await redis.pubsub_numsub(channel_of(run.pk)))[0][1] != by:
+            await asyncio.sleep(0.01)
+
+
+def tell(server: RedisServer, number: int, head: Head) -> None:
+    """Ring as another process does."""
+    with Redis.from_url(server.url) as redis:
+        redis.publish(channel_of(number), encode(head))
+
+
+async def test_a_hub_gets_its_hints_again_after_each_break(
+    server: RedisServer,
+    execution: Execution,
+    robot: Robot,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of who watched before it, who came during it, and who came since: nothing here is polled."""
+
+    runs = [execution, *[await elsewhere(make_execution, robot) for _ in range(4)]]
+    monkeypatch.setattr(module, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(redis_hints, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(hints, "ring", partial(tell, server))
+    settings.RPA_REDIS_URL = server.url
+    hub, watches = Hub(), list[Subscription]()
+
+    async def come() -> None:
+        watches.append(await hub.follow(runs[len(watches)].pk, after=1).__aenter__())
+
+    try:
+        await come()
+        for _break in range(2):
+            await subscribed(server, execution)
+            server.kill()
+            await come()
+            server.start()  # it knows of nobody who listened to the one before
+            await subscribed(server, runs[len(watches) - 1])
+            await come()
+            for run, watch in zip(runs, watches, strict=False):
+                await subscribed(server, run)
+                await elsewhere(say, run.pk, "line")
+                wanted = watch.cursor + 1
+                assert [each.seq for each in await asyncio.wait_for(watch.next(), 10)] == [wanted]
+    finally:
+        hub.close()
+
+
+async def test_a_hub_listens_before_it_reads_and_as_long_as_somebody_watches(
+    server: RedisServer,
+    execution: Execution,
+    robot: Robot,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What another process appends right after the head was read is told, and not polled for."""
+    other = await elsewhere(make_execution, robot)
+    monkeypatch.setattr(module, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(hints, "ring", partial(tell, server))
+    settings.RPA_REDIS_URL = server.url
+    hub = Hub()
+
+    def late(execution_id: int) -> Head:
+        head = head_of(execution_id)
+        say(execution_id, "in between")
+        return head
+
+    try:
+        async with hub.follow(execution.pk):
+            await subscribed(server, execution)
+            monkeypatch.setattr(module, "head_of", late)
+            async with hub.follow(other.pk, after=1) as watch:
+                assert [each.seq for each in await asyncio.wait_for(watch.next(), 10)] == [2]
+            await subscribed(server, other, by=0)
+            await subscribed(server, execution)
+    finally:
+        hub.close()
+
+
+async def test_who_comes_while_redis_is_told_of_the_others_is_heard_too(
+    publisher: Publisher, ear: tuple[Ear, Heard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telling, go_on = asyncio.Event(), asyncio.Event()
+    subscribe = PubSub.subscribe
+
+    async def slow(self: PubSub, *channels: Any) -> None:
+        await subscribe(self, *channels)
+        telling.set()
+        await go_on.wait()
+
+    listener, heard = ear
+    with monkeypatch.context() as held:
+        held.setattr(PubSub, "subscribe", slow)
+        await listener.listen(7)
+        await asyncio.wait_for(telling.wait(), 10)
+        await listener.listen(8)
+        go_on.set()
+        await hear_something(publisher, heard, 8)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """A space keeps events and artifacts for as long as it wants; `prune` removes what it no longer keeps."""
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -123,6 +126,43 @@ def test_a_long_history_is_read_by_pages(
     assert [stream.pk for stream in retention.outlived()] == wanted
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_removal_that_fails_at_any_step_is_finished_by_the_next(
+    robot: Robot, settings: Any, monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    """What is gone is marked first: a reader gets all of the events, or is told that they are gone."""
+    settings.RPA_RETENTION_DAYS = 30
+    delete = default_storage.delete
+    for fatal in itertools.count(1):
+        execution = ended(robot, days_ago=31, sealed=sealed)
+        passed = 0
+
+        def step(deed: Callable[..., Any], *arguments: Any, fatal: int = fatal) -> Any:
+            nonlocal passed
+            passed += 1
+            if passed == fatal:
+                raise OperationalError("away")
+            return deed(*arguments)
+
+        failed = False
+        with monkeypatch.context() as fault, connection.execute_wrapper(step):
+            fault.setattr(default_storage, "delete", partial(step, delete), raising=False)
+            try:
+                retention.remove(ExecutionStream.objects.get(pk=execution.pk))
+            except OperationalError:
+                failed = True
+        assert head_of(execution.pk).dropped_seq == 3 or events(execution) == 3
+        assert f"of {int(failed)} runs" in prune()
+        assert not ExecutionEvent.objects.filter(execution=execution).exists()
+        assert not ExecutionSegment.objects.filter(execution=execution).exists()
+        assert not Artifact.objects.filter(execution=execution).exists()
+        for folder in ("artifacts", "segments") if sealed else ("artifacts",):
+            assert default_storage.listdir(f"{folder}/{execution.uid}")[1] == []
+        if not failed:
+            break
+    assert fatal > 8
+
+
 def test_a_dry_run_removes_nothing(robot: Robot, settings: Any) -> None:
     settings.RPA_RETENTION_DAYS = 1
     execution = ended(robot, days_ago=2)
@@ -161,8 +201,13 @@ def test_a_page_of_the_api_says_from_where_on_events_are_kept(
     execution = ended(robot, days_ago=2)
     client = api(execution.requested_by)
     address = f"/api/v1/executions/{execution.uid}/events/"
-    assert client.get(address).json()["first_available"] == 1
+    before = client.get(address)
+    assert before.json()["first_available"] == 1
     prune()
+    # Who asks whether anything has changed is told that it has.
+    after = client.get(address, HTTP_IF_NONE_MATCH=before["ETag"])
+    assert after.status_code == 200
+    assert after.json()["events"] == []
     page = client.get(address, {"after": "1"}).json()
     assert page == {"events": [], "last_seq": 3, "first_available": 4, "epoch": 1, "closed": True}
     assert client.get(f"/api/v1/executions/{execution.uid}/").json()["status"] == "CANCELLED"

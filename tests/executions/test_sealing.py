@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from executions import events, sealing, segments
@@ -25,6 +28,8 @@ from executions.models import (
     UnclaimedObject,
 )
 from executions.sealing import NotSealed, seal, seal_due
+from robots.models import Robot
+from tests.factories import make_execution
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,6 +114,7 @@ def test_what_is_due_is_sealed_while_it_runs_and_after_its_end(
     say(execution, 90)
     assert seal_due() == 101
     say(execution, 5)
+    assert seal_due() == 0
     settings.RPA_ARCHIVE_AFTER = 3600
     finish(execution.pk, Ending(Status.COMPLETED))
     assert seal_due() == 0
@@ -167,8 +173,6 @@ def test_two_sealers_leave_one_segment(
 
 
 def _sealed(number: int) -> None:
-    from django.db import connection
-
     try:
         seal(number)
     finally:
@@ -201,6 +205,139 @@ def test_readers_see_no_hole_at_any_step(
     seal(execution.pk)
     seal(execution.pk)
     assert set(seen) == set(STEPS)
+
+
+def test_rows_go_oldest_first_and_a_few_at_a_time(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the robot goes on: nobody ever meets a row behind one that is gone."""
+    say(execution, 30)
+    commit, gone = sealing._commit, list[list[int]]()
+
+    def going_on(*arguments: Any) -> None:
+        commit(*arguments)
+        say(execution, 2)
+        monkeypatch.setattr(sealing, "writing", watched)
+
+    @contextmanager
+    def watched() -> Iterator[None]:
+        had = set(ExecutionEvent.objects.values_list("seq", flat=True))
+        with events.writing():
+            yield
+        gone.append(sorted(had - set(ExecutionEvent.objects.values_list("seq", flat=True))))
+        assert len(everything(execution)) == 33
+
+    monkeypatch.setattr(sealing, "_commit", going_on)
+    monkeypatch.setattr(sealing, "SLICE", 7)
+    assert seal(execution.pk) == 31
+    assert gone == [list(range(first, min(first + 7, 32))) for first in range(1, 32, 7)]
+    assert rows(execution) == 2
+
+
+def test_a_seal_that_fails_at_any_statement_loses_nothing(robot: Robot) -> None:
+    """What it has done by then is whole, and the next one does the rest."""
+    for fatal in count(1):
+        execution = make_execution(robot)
+        say(execution, 12)
+        before = everything(execution)
+        passed = 0
+
+        def executing(execute: Callable[..., Any], *arguments: Any, fatal: int = fatal) -> Any:
+            nonlocal passed
+            passed += 1
+            if passed == fatal:
+                raise OperationalError("away")
+            return execute(*arguments)
+
+        try:
+            with connection.execute_wrapper(executing):
+                seal(execution.pk)
+        except OperationalError:
+            assert everything(execution) == before
+            seal(execution.pk)
+        assert everything(execution) == before
+        assert rows(execution) == 0
+        assert ExecutionSegment.objects.filter(execution=execution).count() == 1
+        if passed < fatal:
+            break
+    assert fatal > 8
+    named = ExecutionSegment.objects.values("object_key")
+    assert not UnclaimedObject.objects.filter(object_key__in=named).exists()
+
+
+def test_a_sealer_that_packed_more_than_who_was_first_removes_only_what_is_sealed(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 60)
+    before = everything(execution)
+    commit = sealing._commit
+
+    def late(*arguments: Any) -> None:
+        with monkeypatch.context() as first:
+            first.setattr(sealing, "_commit", commit)
+            first.setattr(sealing, "SEGMENT_BYTES", 1)
+            first.setattr(sealing, "MEMBER_BYTES", 1000)
+            assert 0 < seal(execution.pk) < 61
+        commit(*arguments)
+
+    monkeypatch.setattr(sealing, "_commit", late)
+    seal(execution.pk)
+    monkeypatch.undo()
+    assert everything(execution) == before
+    assert rows(execution) > 0
+    seal(execution.pk)
+    assert everything(execution) == before
+    assert rows(execution) == 0
+
+
+def test_an_end_that_comes_while_somebody_else_seals_is_sealed_too(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.RPA_ARCHIVE_AFTER = 0
+    say(execution, 20)
+    read = sealing.read_rows
+
+    def late(*arguments: Any, **bounds: Any) -> Any:
+        monkeypatch.setattr(sealing, "read_rows", read)
+        assert seal(execution.pk) == 21
+        finish(execution.pk, Ending(Status.CANCELLED))
+        return read(*arguments, **bounds)
+
+    monkeypatch.setattr(sealing, "read_rows", late)
+    assert seal(execution.pk) == 0
+    assert rows(execution) == 1
+    assert seal_due() == 1
+    assert rows(execution) == 0
+
+
+def test_one_that_cannot_be_sealed_waits_and_keeps_no_other_waiting(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.RPA_ARCHIVE_AFTER = 0
+    bad, good = make_execution(robot), make_execution(robot)
+    for each in (bad, good):
+        finish(each.pk, Ending(Status.CANCELLED))
+    before = everything(bad)
+    save, tried = default_storage.save, list[str]()
+
+    def failing(name: str, content: Any) -> str:
+        tried.append(name)
+        if str(bad.uid) in name:
+            raise OSError("no room")
+        return save(name, content)
+
+    monkeypatch.setattr(default_storage, "save", failing, raising=False)
+    assert seal_due() == 2
+    assert (rows(bad), rows(good)) == (2, 0)
+    assert len(tried) == 2
+    assert seal_due() == 0
+    assert len(tried) == 2
+    monkeypatch.undo()
+    later = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    assert seal_due() == 2
+    assert rows(bad) == 0
+    assert everything(bad) == before
 
 
 def test_an_event_that_moves_between_a_readers_two_looks_is_met(
@@ -265,13 +402,13 @@ def test_a_sealer_killed_at_any_step_loses_nothing(
     folder = f"segments/{execution.uid}"
     there = {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
     assert named <= there <= named | unclaimed
+    assert named.isdisjoint(unclaimed)  # what is unclaimed is swept
 
 
 @pytest.fixture
 def other_process() -> Callable[..., int]:
     """Run a program on this test's database and storage; returns its exit code."""
     from django.conf import settings
-    from django.db import connection
 
     def run(program: str, *arguments: str) -> int:
         name = connection.settings_dict["NAME"]

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from executions import lifecycle, tickets
+from executions import hints, lifecycle, tickets
 from executions.choices import EventKind, Status
 from executions.events import (
     Draft,
@@ -233,3 +233,26 @@ def test_an_events_time_is_when_it_happened(execution: Execution) -> None:
     first, second = (json.loads(each.text)["at"] for each in read_page(execution.pk, after=1))
     assert first == "2023-11-14T22:13:20.007Z"
     assert second > execution.requested_at.isoformat()[:23]
+
+
+def test_a_hint_that_nobody_can_take_harms_no_append(
+    execution: Execution, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is appended is committed by then, and whoever else listens is told of it."""
+    told: list[Head] = []
+
+    def fail(*_heard: object) -> None:
+        raise RuntimeError("a broken listener")
+
+    # The order of listeners is nobody's business: some of these come after a broken one.
+    listeners = [fail, *[lambda _number, head: told.append(head) for _ in range(8)]]
+    stops = [hints.listen(each) for each in listeners] + [hints.listen_to_moves(fail)]
+    try:
+        assert append(execution.pk, [Draft(EventKind.NOTICE)]).last_seq == 2
+        lifecycle.finish(execution.pk, Ending(Status.CANCELLED))
+    finally:
+        for stop in stops:
+            stop()
+    assert [head.last_seq for head in told] == [2] * 8 + [3] * 8
+    assert head_of(execution.pk).closed
+    assert caplog.text.count("a broken listener") >= 3

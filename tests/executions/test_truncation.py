@@ -6,13 +6,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 
-from executions import retention, sealing
+from executions import retention, sealing, segments
 from executions.choices import Status
 from executions.hub import hub
 from executions.lifecycle import Ending, finish
 from executions.live import Cursor, Delivery, End, Events, Reset, Truncated, follow
-from executions.models import Execution, ExecutionStream
+from executions.models import Execution, ExecutionSegment, ExecutionStream
 from executions.wire import as_sse, as_text
 from tests.executions.hubs import elsewhere, say
 
@@ -83,6 +84,26 @@ async def test_removal_in_the_middle_of_reading_is_said(execution: Execution) ->
         rest = [each async for each in deliveries]
     last = numbers([first, *rest])[-1]
     assert last < 602
+    assert rest[-2:] == [Truncated(603), End("FAILED", 602)]
+
+
+async def test_a_removal_that_stopped_half_way_is_said_too(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object is gone and its row is not: that is no fault to the reader."""
+    await elsewhere(sealed, execution, 600)
+    async with aclosing(follow(execution.pk, Cursor())) as deliveries:
+        first = await anext(deliveries)
+        segments._member.cache_clear()
+
+        def died(_self: ExecutionSegment) -> None:
+            raise OperationalError("away")
+
+        monkeypatch.setattr(ExecutionSegment, "delete", died)
+        with pytest.raises(OperationalError):
+            await elsewhere(removed, execution)
+        rest = [each async for each in deliveries]
+    assert numbers([first, *rest])[-1] < 602
     assert rest[-2:] == [Truncated(603), End("FAILED", 602)]
 
 
