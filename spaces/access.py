@@ -107,7 +107,10 @@ def reaches(actor: Actor, space: Space) -> bool:
 
 
 def may(actor: Actor, permission: str, *, space: Space) -> bool:
-    return spaces_allowing(actor, permission).filter(pk=space.pk).exists()
+    """Whether `actor` may do it in this space, if it lives: what `spaces_allowing` says of it, asked in a shorter way."""
+    if actor.is_operator or permission not in DEFAULTS:
+        return spaces_allowing(actor, permission).filter(pk=space.pk).exists()
+    return permission in permissions_in(actor, space)
 
 
 def require(actor: Actor, permission: str, *, space: Space) -> None:
