@@ -8,7 +8,9 @@ export PYTHONWARNINGS="${PYTHONWARNINGS:-}"
 workers=${TEST_WORKERS:-$(($(nproc) + 1))}
 
 mariadb_dir=""
+said=$(mktemp -t rpa-checks-XXXXXX)
 finish() {
+  rm -f "$said"
   if [ -n "$mariadb_dir" ]; then
     kill "$(cat "$mariadb_dir/pid")" 2>/dev/null || true
     while [ -e "$mariadb_dir/pid" ]; do sleep 0.1; done
@@ -49,22 +51,29 @@ start_mariadb() {
   database_url=mysql://root@127.0.0.1:$port/rpa_platform
 }
 
-echo "== checks"
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-.venv/bin/mypy
-.venv/bin/lint-imports >/dev/null || .venv/bin/lint-imports
-DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py makemigrations --check --dry-run
-DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py check --deploy --fail-level ERROR
+checks() {
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  .venv/bin/mypy
+  .venv/bin/lint-imports >/dev/null || .venv/bin/lint-imports
+  DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py makemigrations --check --dry-run
+  DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py check --deploy --fail-level ERROR
+}
 
-echo "== tests on an S3 server"
+# `loadfile` gives each file to one worker; tests/conftest.py puts the long ones first, and they are to stay there.
+spread=(-q -n "$workers" --dist loadfile --no-loadscope-reorder)
+
+echo "== tests on an S3 server, and checks meanwhile"
+(set -e; checks) >"$said" 2>&1 &
 .venv/bin/python -m pytest -q tests/resources
+wait $! || { cat "$said" >&2; exit 1; }
+cat "$said"
 
 echo "== tests on SQLite"
-.venv/bin/python -m pytest -q -n "$workers" --dist loadfile --ignore tests/resources "$@"
+.venv/bin/python -m pytest "${spread[@]}" --ignore tests/resources "$@"
 
 echo "== tests on MariaDB"
 start_mariadb
-RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest -q -n "$workers" --dist loadfile \
-  tests/executions/test_fleet.py tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
+RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest "${spread[@]}" \
+  tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
   tests/access/test_list_prices.py tests/people/test_deeds.py tests/api/test_lists.py tests/commands/test_runner.py

@@ -19,6 +19,31 @@ from robots.models import Robot
 from spaces.models import Space, SpaceRole
 from tests.factories import make_enterprise, make_execution, make_robot, make_space, make_user
 
+#: What takes longest, in this order. Begun last, it would keep one worker while the others have nothing left to do.
+LONG = (
+    "tests/executions/test_fleet.py",
+    "tests/executions/test_soak.py",
+    "tests/executions/test_processes.py",
+    "tests/platform/test_server.py",
+    "tests/browser/test_pages.py",
+    "tests/executions/test_crash.py",
+    "tests/executions/test_any_queue.py",
+    "tests/executions/test_kill_points.py",
+    "tests/executions/test_sealing.py",
+    "tests/executions/test_stream.py",
+    "tests/executions/test_lifecycle.py",
+    "tests/access/test_route_walk.py",
+    "tests/audit/test_every_write.py",
+    "tests/platform/test_readme.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first; the others stay in their order."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
 # A shell starts what runs in the background deaf to Ctrl-C, and with it the servers that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
