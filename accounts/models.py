@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.rows import read_row
 from accounts.scopes import EVERYTHING, check_scopes
 from audit.rows import Audited, AuditedQuerySet
 
@@ -67,10 +68,11 @@ class ApiKeyQuerySet(AuditedQuerySet["ApiKey"]):
         if len(key) != _KEY_LENGTH or not key.isascii() or not key.isalnum():
             return None
         digest = digest_of(key)
-        try:
-            found = self.select_related("user").get(digest=digest)
-        except ApiKey.DoesNotExist:
+        found = read_row(ApiKey, digest, by="digest")
+        user = None if found is None else read_row(User, found.user_id)
+        if found is None or user is None:
             return None
+        found.user = user
         # A collation may compare loosely; the hash must match to the letter.
         same = secrets.compare_digest(found.digest, digest)
         return found if same and found.is_usable else None

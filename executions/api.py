@@ -8,7 +8,7 @@ from uuid import UUID
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -271,10 +271,9 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
         """Request a run. Follow it at its `/events/`, its `/stream` or its websocket."""
         given = checked(NewExecution(data=request.data))
         actor = actor_of(request)
-        robots = Robot.objects.visible_to(actor).select_related(
-            "space__enterprise", "enabled_version"
-        )
-        robot = get_object_or_404(robots, uid=given["robot"])
+        robot = Robot.objects.find_visible_to(actor, given["robot"])
+        if robot is None:
+            raise Http404
         version = None
         if "version" in given:
             version = get_object_or_404(robot.versions, number=given["version"])

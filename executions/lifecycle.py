@@ -19,11 +19,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.refusals import Refused
+from accounts.rows import read_row
 from executions import clock, hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
 from executions.models import Execution, ExecutionStream, Runner
-from executions.rows import read_row
 from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
@@ -135,7 +135,8 @@ def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str]
             if outcome is Claim.STOPPED:
                 return None
             if outcome is Claim.TAKEN:
-                return read_row(Execution, ticket.execution_id), token
+                claimed = read_row(Execution, ticket.execution_id)
+                return None if claimed is None else (claimed, token)
     return None
 
 

@@ -300,8 +300,7 @@ def _robot(project_id: str, actor: Actor) -> Robot:
         uid = uuid.UUID(project_id)
     except ValueError:
         uid = uuid.UUID(int=0)
-    robots = Robot.objects.visible_to(actor).select_related("space__enterprise", "enabled_version")
-    robot = robots.filter(uid=uid).first()
+    robot = Robot.objects.find_visible_to(actor, uid)
     if robot is None:
         raise _Unseen(f"There is no robot with project_id {project_id}.")
     return robot

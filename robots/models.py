@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import Actor
 from accounts.models import User
+from accounts.rows import read_row
 from audit.rows import Audited, AuditedQuerySet
-from spaces.access import spaces_allowing
+from enterprises.models import Enterprise
+from spaces.access import may, spaces_allowing
 from spaces.models import Space
 
 
@@ -30,6 +32,21 @@ class RobotQuerySet(AuditedQuerySet["Robot"]):
     def visible_to(self, actor: Actor) -> Self:
         """The only door by which a request reaches a robot."""
         return self.alive().filter(space__in=spaces_allowing(actor, "robot.view"))
+
+    def find_visible_to(self, actor: Actor, uid: uuid.UUID) -> "Robot | None":
+        """The robot of `visible_to` with this uid, its space, enterprise and enabled version read: for every run's request."""
+        robot = read_row(Robot, uid, by="uid")
+        space = read_row(Space, robot.space_id) if robot is not None else None
+        if robot is None or robot.deleted or space is None:
+            return None
+        if space.enterprise_id is not None:
+            space.enterprise = read_row(Enterprise, space.enterprise_id)
+        if not may(actor, "robot.view", space=space):
+            return None
+        robot.space = space
+        if robot.enabled_version_id is not None:
+            robot.enabled_version = read_row(RobotVersion, robot.enabled_version_id)
+        return robot
 
 
 class Robot(Audited):
