@@ -201,6 +201,8 @@ def test_the_audit_tells_who_and_which_but_no_secret(people: dict[str, User], sp
     assert secret[:8] in told
     assert secret not in str(begun.details)
     assert held.key.digest not in str(begun.details)
+    held.key.delete()  # past the services
+    assert Entry.objects.about(space)[0].action == "spacekey.delete"
     client_of(keys.make_key(space, by=owner_of(space), name="robots")[1]).post(
         "/api/v1/robots/", {"name": "by key", "space": space.pk}
     )
