@@ -18,6 +18,8 @@ class Actor:
     key: ApiKey | None = None
     #: What a token of the identity provider is limited to; None is all that the user may do.
     token_scopes: frozenset[str] | None = None
+    #: What that token is called in the audit; empty where they came by none.
+    token: str = ""
 
     @property
     def is_bound(self) -> bool:

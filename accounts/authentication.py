@@ -43,7 +43,7 @@ def actor_of_header(header: str) -> Actor | None:
         return Actor(key.user, key)
     actor = actor_of_token(token)
     if actor is not None:
-        identified(actor.user, None)
+        identified(actor.user, None, actor.token)
     return actor
 
 

@@ -1,7 +1,7 @@
 """The forms of signing in: django-allauth's, with the house's limits, and deaf to what no browser sends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -9,10 +9,12 @@ from allauth.account.forms import ChangePasswordForm as BaseChangePasswordForm
 from allauth.account.forms import LoginForm
 from allauth.account.forms import ReauthenticateForm as BaseReauthenticateForm
 from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
+from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as BaseReauthenticateByCodeForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn.forms import (
     AddWebAuthnForm,
     AuthenticateWebAuthnForm,
@@ -25,7 +27,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts import attempts
 from accounts.attempts import Limit, TooManyAttempts
-from accounts.encryption import Unreadable
+from accounts.encryption import Unreadable, decrypt, encrypt
 from accounts.models import User
 from audit.recording import refused
 
@@ -127,6 +129,17 @@ class ReauthenticateByCodeForm(_Once, BaseReauthenticateByCodeForm):
 
 
 class ActivateCodesForm(ActivateTOTPForm):
+    """Until a code proves it, the secret waits in the session, which allauth keeps readable: here it is encrypted."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        session = context.request.session
+        waiting = session.pop(SECRET_SESSION_KEY, None)
+        if waiting is not None:
+            with suppress(Unreadable):  # by another key: there is a new one then
+                session[SECRET_SESSION_KEY] = decrypt(waiting)
+        super().__init__(*arguments, **options)
+        session[SECRET_SESSION_KEY] = encrypt(self.secret)
+
     def clean_code(self) -> str:
         with _limited(Limit("code", str(self.user.pk), MOST_CODES)):
             return str(super().clean_code())

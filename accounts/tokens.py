@@ -1,5 +1,6 @@
 """Tokens of the identity provider as credentials of programs: who they are for, and how far they reach."""
 
+import hashlib
 import logging
 from typing import Any
 
@@ -17,6 +18,7 @@ SCOPE_PREFIX = "rpa:"
 #: What a token may say that it is. Others, such as those that renew a session or end one, open no door.
 _TYPES = {"", "jwt", "at+jwt", "application/at+jwt"}
 _USES = {"", "bearer", "id", "access-token", "id-token"}
+_LONGEST_NAME = 100
 
 
 def actor_of_token(token: str) -> Actor | None:
@@ -38,13 +40,21 @@ def actor_of_token(token: str) -> Actor | None:
         return None
     if user is None or not user.is_active:
         return None
-    return Actor(user, token_scopes=_scopes(claims))
+    return Actor(user, token_scopes=_scopes(claims), token=_name_of(token, claims))
 
 
 def _is_credential(kind: Any, claims: dict[str, Any]) -> bool:
     uses = [claims.get(name, "") for name in ("typ", "tokenType", "token_use")]
     known = all(isinstance(each, str) and each.lower() in _USES for each in uses)
     return known and "events" not in claims and str(kind).lower() in _TYPES
+
+
+def _name_of(token: str, claims: dict[str, Any]) -> str:
+    """What the provider calls the token (`jti`); where it has no name, the beginning of its digest."""
+    given = claims.get("jti")
+    if isinstance(given, str) and given:
+        return given[:_LONGEST_NAME]
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:

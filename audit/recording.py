@@ -162,7 +162,7 @@ def attempt(
     if _attempt.get() is not None:
         yield
         return
-    who = None if by is None else who_is(by.user, by.key)
+    who = None if by is None else who_is(by.user, by.key, by.token)
     trying = Attempt(action, on, who, about)
     before = _attempt.set(trying)
     try:
@@ -282,7 +282,7 @@ def _draft(
         object_type=thing.kind,
         object_id=thing.key,
         object_name=thing.name,
-        detail=detail,
+        detail={**detail, "token": actor.token} if actor.token else detail,
     )
 
 

@@ -14,21 +14,25 @@ from audit.choices import Door
 
 @dataclass(frozen=True)
 class Who:
-    """A person as the audit names them, and the key by which they came."""
+    """A person as the audit names them, and the key or the token by which they came."""
 
     uid: str = ""
     name: str = ""
     key_prefix: str = ""
+    token: str = ""
 
 
 NOBODY = Who()
 
 
-def who_is(user: Any, key: Any = None) -> Who:
-    """A user and their API key, if they came by one. Whoever is not signed in is nobody."""
+def who_is(user: Any, key: Any = None, token: str = "") -> Who:
+    """A user and their API key, or what their token is called, if they came by one.
+
+    Whoever is not signed in is nobody.
+    """
     if not getattr(user, "is_authenticated", False):
         return NOBODY
-    return Who(user.uid, user.get_username(), key.prefix if key else "")
+    return Who(user.uid, user.get_username(), key.prefix if key else "", token)
 
 
 @dataclass
@@ -66,11 +70,11 @@ def scene(opened: Scene) -> Iterator[Scene]:
         _scene.reset(before)
 
 
-def identified(user: Any, key: Any) -> None:
-    """An API key has proved who it is."""
+def identified(user: Any, key: Any, token: str = "") -> None:
+    """An API key, or a token of that name, has proved who it is."""
     found = _scene.get()
     if found is not None:
-        found.who = who_is(user, key)
+        found.who = who_is(user, key, token)
 
 
 def address_of(request: HttpRequest) -> str:

@@ -59,7 +59,7 @@ def enterprises_allowing(
         return enterprises.none()
     if actor.is_operator:
         return enterprises
-    return enterprises.filter(pk__in=_ruled(_ENTERPRISES, permission, actor.user.uid))
+    return enterprises.filter(pk__in=ruled(_ENTERPRISES, permission, actor.user.uid))
 
 
 def permissions_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset[str]:
@@ -69,7 +69,7 @@ def permissions_in_enterprise(actor: Actor, enterprise: Enterprise) -> frozenset
     if actor.is_operator:
         return frozenset(DEFAULTS)
     with connection.cursor() as cursor:
-        cursor.execute(_PERMISSIONS, [_now(), enterprise.pk, actor.user.uid])
+        cursor.execute(_PERMISSIONS, [now(), enterprise.pk, actor.user.uid])
         granted = [key for (key,) in cursor.fetchall()]
     return frozenset(key for key in granted if key in DEFAULTS and actor.in_scope(key))
 
@@ -81,15 +81,17 @@ def enterprise_members_allowed(permission: str, members: Iterable[EnterpriseUser
         user__is_active=True,
         enterprise__in=Enterprise.objects.alive(),
     )
-    able = Q(user__is_superuser=True) | Q(pk__in=_ruled(_MEMBERS, permission))
+    able = Q(user__is_superuser=True) | Q(pk__in=ruled(_MEMBERS, permission))
     return set(there.filter(able).values_list("pk", flat=True))
 
 
-def _ruled(question: str, *of: Any) -> RawSQL:
-    return RawSQL(question, [_now(), *of])  # noqa: S611 - questions are constants
+def ruled(question: str, *of: Any) -> RawSQL:
+    """What `question` finds, which asks for the time first and for `of` then."""
+    return RawSQL(question, [now(), *of])  # noqa: S611 - questions are constants
 
 
-def _now() -> Any:
+def now() -> Any:
+    """The time, as a statement of one's own takes it."""
     return connection.ops.adapt_datetimefield_value(timezone.now())
 
 

@@ -43,6 +43,7 @@ class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):
     form = MemberForm
     list_filter = ["role"]
     place = ""
+    roles: type[EnterpriseRole] | type[SpaceRole]
     actions = ["make_second", "make_third", "hand_over"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -74,6 +75,22 @@ class MemberAdmin(Tabled, OperatorsChange, Careful, ModelAdmin):
 
     def add(self, place: Any, uid: str, role: int, request: HttpRequest) -> Any:
         raise NotImplementedError
+
+    def named_place(self, cells: dict[str, str]) -> Any:
+        """What a row of a table is about, or Invalid."""
+        raise NotImplementedError
+
+    def bring(self, request: HttpRequest, cells: dict[str, str]) -> str:
+        place = self.named_place(cells)
+        user, role = named_user("user", cells["user"]), coded("role", cells["role"], self.roles)
+        there = place.members.filter(user=user).first()
+        if there is None:
+            self.add(place, user.uid, role, request)
+            return NEW
+        if there.role == role:
+            return SAME
+        self.change_role(there, role, request)
+        return CHANGED
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
@@ -131,6 +148,7 @@ class EnterpriseMemberAdmin(MemberAdmin):
     """Members of enterprises."""
 
     place = "enterprise"
+    roles = EnterpriseRole
     list_display = ["user", "enterprise", "role", "nickname", "shown_since"]
     list_select_related = ["user", "enterprise"]
     search_fields = ["user__username", "nickname", "enterprise__name"]
@@ -176,19 +194,11 @@ class EnterpriseMemberAdmin(MemberAdmin):
     def transfer(self, row: EnterpriseUser, request: HttpRequest) -> None:
         enterprises.transfer_enterprise(row.enterprise, row.user_id, by=actor_of(request))
 
-    def bring(self, request: HttpRequest, cells: dict[str, str]) -> str:
+    def named_place(self, cells: dict[str, str]) -> Enterprise:
         house = Enterprise.objects.alive().filter(name=cells["enterprise"]).first()
         if house is None:
             raise invalid("enterprise", gettext("There is no enterprise of this name."))
-        user, role = named_user("user", cells["user"]), coded("role", cells["role"], EnterpriseRole)
-        there = house.members.filter(user=user).first()
-        if there is None:
-            self.add(house, user.uid, role, request)
-            return NEW
-        if there.role == role:
-            return SAME
-        self.change_role(there, role, request)
-        return CHANGED
+        return house
 
 
 @admin.register(SpaceUser)
@@ -196,6 +206,7 @@ class SpaceMemberAdmin(MemberAdmin):
     """Members of spaces."""
 
     place = "space"
+    roles = SpaceRole
     list_display = ["user", "space", "role", "nickname", "last_visit_time", "shown_since"]
     list_select_related = ["user", "space"]
     search_fields = ["user__username", "nickname", "space__name"]
@@ -241,18 +252,10 @@ class SpaceMemberAdmin(MemberAdmin):
     def transfer(self, row: SpaceUser, request: HttpRequest) -> None:
         spaces.transfer_space(row.space, row.user_id, by=actor_of(request))
 
-    def bring(self, request: HttpRequest, cells: dict[str, str]) -> str:
+    def named_place(self, cells: dict[str, str]) -> Space:
         key = cells["space"]
         known = key.isascii() and key.isdigit() and len(key) < 19
         space = Space.objects.alive().filter(pk=int(key)).first() if known else None
         if space is None:
             raise invalid("space", gettext("There is no space of this id."))
-        user, role = named_user("user", cells["user"]), coded("role", cells["role"], SpaceRole)
-        there = space.members.filter(user=user).first()
-        if there is None:
-            self.add(space, user.uid, role, request)
-            return NEW
-        if there.role == role:
-            return SAME
-        self.change_role(there, role, request)
-        return CHANGED
+        return space

@@ -9,13 +9,11 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Q
-from django.db.models.expressions import RawSQL
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
 from accounts.refusals import Forbidden, NotFound
-from enterprises.access import OPERATOR, enterprises_allowing
+from enterprises.access import OPERATOR, enterprises_allowing, now, ruled
 from enterprises.models import EnterprisePermission
 from enterprises.permissions import DEFAULTS as ENTERPRISE_DEFAULTS
 from spaces.models import (
@@ -62,7 +60,7 @@ def spaces_allowing(
         return spaces.none()
     if actor.is_operator:
         return spaces
-    allowed = spaces.filter(pk__in=_ruled(_SPACES, permission, actor.user.uid))
+    allowed = spaces.filter(pk__in=ruled(_SPACES, permission, actor.user.uid))
     if actor.key is not None and actor.is_bound:
         return allowed.alive().filter(pk__in=SpaceKey.objects.opening(actor.key))
     return allowed
@@ -77,7 +75,7 @@ def permissions_in(actor: Actor, space: Space) -> frozenset[str]:
     if not reaches(actor, space):
         return frozenset()
     with connection.cursor() as cursor:
-        cursor.execute(_PERMISSIONS, [_now(), space.pk, actor.user.uid])
+        cursor.execute(_PERMISSIONS, [now(), space.pk, actor.user.uid])
         granted = [key for (key,) in cursor.fetchall()]
     return frozenset(key for key in granted if key in DEFAULTS and actor.in_scope(key))
 
@@ -87,16 +85,8 @@ def members_allowed(permission: str, members: Iterable[SpaceUser]) -> set[int]:
     there = SpaceUser.objects.filter(
         pk__in=[each.pk for each in members], user__is_active=True, space__in=Space.objects.alive()
     )
-    able = Q(user__is_superuser=True) | Q(pk__in=_ruled(_MEMBERS, permission))
+    able = Q(user__is_superuser=True) | Q(pk__in=ruled(_MEMBERS, permission))
     return set(there.filter(able).values_list("pk", flat=True))
-
-
-def _ruled(question: str, *of: Any) -> RawSQL:
-    return RawSQL(question, [_now(), *of])  # noqa: S611 - questions are constants
-
-
-def _now() -> Any:
-    return connection.ops.adapt_datetimefield_value(timezone.now())
 
 
 def reaches(actor: Actor, space: Space) -> bool:

@@ -22,7 +22,6 @@ def keys(request: HttpRequest, pk: int) -> HttpResponse:
     """The keys, and a new one, whose secret this answer alone shows."""
     frame = frame_of(request, SPACE, pk)
     place: Any = frame.place
-    frame.require("api_key.manage")
     form = NewKeyForm(DEFAULTS, request.POST if request.method == "POST" else None)
     secret = ""
 

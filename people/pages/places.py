@@ -46,7 +46,8 @@ def spaces(request: HttpRequest) -> HttpResponse:
     found = page_of(shown_to(mine, actor).select_related("enterprise"), request.GET)
     for each in found.items:
         each.role_name = SpaceRole(each.my_role).label if each.my_role else ""
-    return render(request, "people/spaces.html", {**listed(found), "q": wanted})
+    context = {**listed(found), "q": wanted, "current": "spaces"}
+    return render(request, "people/spaces.html", context)
 
 
 @page("GET")
@@ -76,7 +77,8 @@ def enterprises(request: HttpRequest) -> HttpResponse:
     found = page_of(enterprises_shown_to(mine, actor), request.GET)
     for each in found.items:
         each.role_name = EnterpriseRole(each.my_role).label if each.my_role else ""
-    return render(request, "people/enterprises.html", {**listed(found), "q": wanted})
+    context = {**listed(found), "q": wanted, "current": "enterprises"}
+    return render(request, "people/enterprises.html", context)
 
 
 def _deleted_enterprises(request: HttpRequest) -> QuerySet[Enterprise]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
@@ -110,6 +111,26 @@ def test_nothing_of_it_lies_there_readable(secret: str) -> None:
     assert secret not in kept
     assert all(encryption.is_readable(each) for each in re.findall(r'": "(\w{8}:[^"]+)"', kept))
     assert secret not in json.dumps(list(Entry.objects.values_list("detail", flat=True)))
+
+
+def test_nor_does_it_before_it_is_confirmed(people: dict[str, User], settings: Any) -> None:
+    client, _answer = by_password()
+    reauthenticated(client)
+    page = reverse(CODES)
+
+    def shown(answer: Any) -> str:
+        return str(answer.context["form"].secret)
+
+    first = shown(client.get(page))
+    wrong = client.post(page, {"code": "000000"})
+    assert shown(wrong) == first  # what the app has read already stays right
+    assert first in wrong.content.decode()
+    kept = Session.objects.get(pk=client.session.session_key).get_decoded()
+    assert first not in json.dumps(kept)
+    settings.RPA_MFA_KEY = "another key, of which it was not made"
+    again = client.post(page, {"code": code_of(first)})
+    assert "The code is wrong." in again.content.decode()
+    assert client.post(page, {"code": code_of(shown(again))}).status_code == 302
 
 
 def test_a_lost_key_is_said_and_breaks_nothing(secret: str, settings: Any) -> None:

@@ -1,5 +1,6 @@
 """Tokens of the identity provider in `Authorization: Bearer`: at every door, and nothing else that looks like one."""
 
+import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64encode
@@ -18,6 +19,7 @@ from django.urls import reverse
 
 from accounts import issuer as issuers
 from accounts.models import User
+from audit.models import Entry
 from executions.hub import hub
 from executions.models import Execution
 from rpa_platform.asgi import application
@@ -206,6 +208,28 @@ def test_without_a_provider_a_token_is_nothing(signer: Signer, alice: str, setti
     settings.RPA_OIDC_ISSUER = ""
     assert asked(signer.token(sub=alice)).status_code == 401
     assert signer.asked == []
+
+
+@pytest.mark.parametrize("jti", ["4f1c", "x" * 200, "", None])
+def test_the_audit_names_the_token(
+    signer: Signer, alice: str, execution: Execution, jti: str | None
+) -> None:
+    def sent(token: str) -> int:
+        path = f"/api/v1/robots/{execution.robot.uid}/"
+        headers = {"Authorization": f"Bearer {token}"}
+        change = {"description": "new"}
+        answer = Client().patch(path, change, "application/json", headers=headers)
+        return int(answer.status_code)
+
+    wide = signer.token(sub=alice, jti=jti)
+    narrow = signer.token(sub=alice, jti=jti, scope="rpa:space.view rpa:robot.view")
+    assert (sent(wide), sent(narrow)) == (200, 403)
+    refused, done = Entry.objects.order_by("-number")[:2]
+    assert (done.outcome, refused.outcome) == ("done", "refused")
+    for entry, token in ((done, wide), (refused, narrow)):
+        name = jti[:100] if jti else f"sha256:{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+        assert (entry.actor, entry.key_prefix, entry.details["token"]) == ("alice", "", name)
+        assert token not in entry.detail
 
 
 def test_the_price_of_a_token(signer: Signer, alice: str) -> None:

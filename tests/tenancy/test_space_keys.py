@@ -12,11 +12,13 @@ from rest_framework.test import APIClient
 
 from accounts.actors import Actor
 from accounts.models import ApiKey, KeyState, User
+from accounts.refusals import Forbidden, NotFound
 from audit.models import Entry
 from enterprises.models import Enterprise
 from executions.models import Execution
 from sharing import services as sharing
 from spaces import keys
+from spaces.access import permissions_in
 from spaces.models import Space, SpaceKey, SpaceRole, SpaceUser
 from spaces.purging import purge_space
 from spaces.services import delete_space
@@ -94,6 +96,8 @@ def test_others_see_and_end_none(
     problem_of(client.get(at(space)), status, code)
     problem_of(client.post(at(space), {"name": "mine"}), status, code)
     problem_of(client.post(at(space, f"{held.pk}/revoke/")), status, code)
+    with pytest.raises(Forbidden if status == 403 else NotFound):
+        keys.revoke_key(held, by=Actor(people[who]))
     held.key.refresh_from_db()
     assert (ApiKey.objects.count(), held.key.state) == (1, KeyState.VALID)
 
@@ -197,6 +201,8 @@ def test_the_audit_tells_who_and_which_but_no_secret(people: dict[str, User], sp
     assert secret[:8] in told
     assert secret not in str(begun.details)
     assert held.key.digest not in str(begun.details)
+    held.key.delete()  # past the services
+    assert Entry.objects.about(space)[0].action == "spacekey.delete"
     client_of(keys.make_key(space, by=owner_of(space), name="robots")[1]).post(
         "/api/v1/robots/", {"name": "by key", "space": space.pk}
     )
@@ -263,6 +269,14 @@ def test_the_enterprise_is_not_there(people: dict[str, User], space: Space) -> N
     answer = program.get(f"/api/v1/spaces/{space.pk}/permissions/").json()
     assert not any(answer["enterprise_permissions"].values())
     assert answer["permissions"]["robot.delete"]
+
+
+def test_what_it_may_is_told_of_its_space_alone(people: dict[str, User], space: Space) -> None:
+    other = make_space("Other orders", {people["alice"]: SpaceRole.OWNER}, space.enterprise)
+    held, _program = made(space, scopes=["robot.view", "robot.edit"])
+    program = Actor(people["alice"], held.key)
+    assert permissions_in(program, space) == {"robot.view", "robot.edit"}
+    assert permissions_in(program, other) == frozenset()
 
 
 def test_what_is_its_makers_alone_is_not_its_own(people: dict[str, User], space: Space) -> None:
