@@ -192,6 +192,28 @@ def test_fast_heads_are_told_once_and_the_last_one_always(server: RedisServer) -
     ears.close()
 
 
+def test_an_older_head_does_not_replace_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two appends may ring in another order than that of their commits."""
+    told, telling, go_on = list[tuple[str, str]](), threading.Event(), threading.Event()
+
+    def slow(_self: Publisher, batch: list[tuple[str, str]], _pause: float) -> float:
+        told.extend(batch)
+        telling.set()
+        assert go_on.wait(30)
+        return 0.0
+
+    monkeypatch.setattr(Publisher, "_tell", slow)
+    publisher = Publisher("redis://127.0.0.1:1/0")
+    first, newer = Head(1, closed=False), Head(5, closed=True)
+    publisher.hear(9, first)
+    assert telling.wait(30)
+    publisher.hear(7, newer)
+    publisher.hear(7, Head(3, closed=False))
+    go_on.set()
+    publisher.close()
+    assert told == [(channel_of(9), encode(first)), (channel_of(7), encode(newer))]
+
+
 def test_without_redis_an_append_waits_for_nothing(execution: Execution) -> None:
     with socket.socket() as dead:
         # It takes connections and never answers: the worst that a server can do.
