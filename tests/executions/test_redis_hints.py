@@ -143,6 +143,22 @@ async def test_only_chosen_streams_are_heard(
     await hear_something(publisher, heard, 9)
 
 
+async def test_who_leaves_and_comes_back_at_once_is_heard(
+    publisher: Publisher, ear: tuple[Ear, Heard]
+) -> None:
+    """Leaving is said a moment later, and by then it is not wanted any more."""
+    listener, heard = ear
+    await listener.listen(7)
+    await hear_something(publisher, heard, 7)
+    listener.leave(7)
+    await listener.listen(7)
+    # Whatever was to be said before this has been said.
+    await listener.listen(8)
+    await hear_something(publisher, heard, 8)
+    publisher.hear(7, Head(5000, closed=False))
+    await heard.wait_for(7, Head(5000, closed=False))
+
+
 async def test_rubbish_on_the_channel_harms_nobody(
     publisher: Publisher, ear: tuple[Ear, Heard], server: RedisServer
 ) -> None:
