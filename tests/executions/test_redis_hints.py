@@ -143,6 +143,22 @@ async def test_only_chosen_streams_are_heard(
     await hear_something(publisher, heard, 9)
 
 
+async def test_who_leaves_and_comes_back_at_once_is_heard(
+    publisher: Publisher, ear: tuple[Ear, Heard]
+) -> None:
+    """Leaving is said a moment later, and by then it is not wanted any more."""
+    listener, heard = ear
+    await listener.listen(7)
+    await hear_something(publisher, heard, 7)
+    listener.leave(7)
+    await listener.listen(7)
+    # Whatever was to be said before this has been said.
+    await listener.listen(8)
+    await hear_something(publisher, heard, 8)
+    publisher.hear(7, Head(5000, closed=False))
+    await heard.wait_for(7, Head(5000, closed=False))
+
+
 async def test_rubbish_on_the_channel_harms_nobody(
     publisher: Publisher, ear: tuple[Ear, Heard], server: RedisServer
 ) -> None:
@@ -190,6 +206,28 @@ def test_fast_heads_are_told_once_and_the_last_one_always(server: RedisServer) -
     assert told[-1] == Head(10_000, closed=True)
     assert len(told) < 100
     ears.close()
+
+
+def test_an_older_head_does_not_replace_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two appends may ring in another order than that of their commits."""
+    told, telling, go_on = list[tuple[str, str]](), threading.Event(), threading.Event()
+
+    def slow(_self: Publisher, batch: list[tuple[str, str]], _pause: float) -> float:
+        told.extend(batch)
+        telling.set()
+        assert go_on.wait(30)
+        return 0.0
+
+    monkeypatch.setattr(Publisher, "_tell", slow)
+    publisher = Publisher("redis://127.0.0.1:1/0")
+    first, newer = Head(1, closed=False), Head(5, closed=True)
+    publisher.hear(9, first)
+    assert telling.wait(30)
+    publisher.hear(7, newer)
+    publisher.hear(7, Head(3, closed=False))
+    go_on.set()
+    publisher.close()
+    assert told == [(channel_of(9), encode(first)), (channel_of(7), encode(newer))]
 
 
 def test_without_redis_an_append_waits_for_nothing(execution: Execution) -> None:

@@ -93,6 +93,20 @@ def test_what_is_older_goes_and_the_run_stays(robot: Robot, settings: Any, seale
     assert prune().startswith("Removed the events and artifacts of 0 runs")
 
 
+def test_a_run_is_kept_for_its_time_from_its_end_on(
+    robot: Robot, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RPA_RETENTION_DAYS = 30
+    execution, waiting = make_execution(robot), make_execution(robot)
+    finish(execution.pk, Ending(Status.CANCELLED))
+    ended_at = timezone.now()
+    for days, gone in ((29.9, 0), (30.1, 1)):
+        then = ended_at + timedelta(days=days)
+        monkeypatch.setattr(timezone, "now", lambda then=then: then)
+        assert f"of {gone} runs" in prune()
+    assert (events(execution), events(waiting)) == (0, 1)
+
+
 def test_a_space_has_its_own_time(robot: Robot, space: Space, settings: Any) -> None:
     settings.RPA_RETENTION_DAYS = 10
     execution = ended(robot, days_ago=20)

@@ -27,6 +27,7 @@ from executions.events import (
     append,
     head_of,
     heads_of,
+    read_newest,
     read_page,
 )
 from executions.lifecycle import Ending
@@ -256,3 +257,18 @@ def test_a_hint_that_nobody_can_take_harms_no_append(
     assert [head.last_seq for head in told] == [2] * 8 + [3] * 8
     assert head_of(execution.pk).closed
     assert caplog.text.count("a broken listener") >= 3
+
+
+def test_the_newest_events_are_as_many_as_fit(execution: Execution) -> None:
+    for text in ("a" * 100, "b" * 100, "c" * 100):
+        append(execution.pk, [Draft(EventKind.NOTICE, {"message": text})])
+    *_older, third, last = (len(each.text) for each in read_page(execution.pk, after=0))
+    for size, wanted in (
+        (last - 1, []),
+        (last, [4]),
+        (last + third - 1, [4]),
+        (last + third, [3, 4]),
+    ):
+        newest = read_newest(execution.pk, up_to=4, size=size)
+        assert [each.seq for each in newest] == wanted
+    assert [each.seq for each in read_newest(execution.pk, up_to=3, size=2**20, count=2)] == [2, 3]
