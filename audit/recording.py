@@ -103,18 +103,25 @@ class Record:
     """What has been changed so far in a transaction."""
 
     changes: list[Change] = field(default_factory=list)
+    #: Where in `changes` a deed's change of a row is; or was, if its part of the transaction was undone.
+    _places: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
     def add(self, change: Change) -> None:
         """Take note; several changes of one row are one, from the first before to the last after."""
         change.trying = _attempt.get()
-        for earlier in self.changes:
-            same = (earlier.row.kind, earlier.row.key) == (change.row.kind, change.row.key)
-            if same and earlier.trying is change.trying:
+        place = self._places.setdefault(_identity(change), len(self.changes))
+        for earlier in self.changes[place : place + 1]:
+            if _identity(earlier) == _identity(change):
                 earlier.before = {**change.before, **earlier.before}
                 earlier.after = {**earlier.after, **change.after}
                 earlier.verb = "add" if earlier.verb == "add" else change.verb
                 return
+        self._places[_identity(change)] = len(self.changes)
         self.changes.append(change)
+
+
+def _identity(change: Change) -> tuple[str, str, int]:
+    return change.row.kind, change.row.key, id(change.trying)
 
 
 class _Here(threading.local):

@@ -20,7 +20,15 @@ for tool in curl tar make; do
 done
 mkdir -p "$folder"
 cd "$folder"
-curl -fsS -H "Authorization: Bearer $TOKEN" -o sources.tar.gz "{{ url }}/runners/sources.tar.gz"
+answer=$(curl -sS -H "Authorization: Bearer $TOKEN" -o sources.tar.gz -w '%{http_code}' "{{ url }}/runners/sources.tar.gz")
+if [ "$answer" != 200 ]; then
+  rm -f sources.tar.gz
+  case $answer in
+    404) echo "The token is unknown, used or expired. Ask an operator for another one." >&2 ;;
+    *) echo "{{ url }} answered $answer. Try again in a moment." >&2 ;;
+  esac
+  exit 1
+fi
 tar -xzf sources.tar.gz
 rm sources.tar.gz
 make setup

@@ -1,9 +1,14 @@
 """Machines join the fleet by a token that an operator makes: once, soon, and not where only one machine can be."""
 
+import http.server
 import io
+import os
+import subprocess
 import tarfile
+import threading
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +136,41 @@ def test_the_script_holds_no_secret_and_takes_the_token_from_its_variable(operat
     assert answer.status_code == 200
     assert secret not in answer.content.decode()
     assert b"Bearer $TOKEN" in answer.content
+
+
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    """The platform, to a machine whose token is not good any more; or when it is not well itself."""
+
+    status = 404
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_told: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "unknown, used or expired"), (503, "answered 503")]
+)
+def test_the_script_says_why_it_gives_up_and_leaves_nothing(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, status: int, words: str
+) -> None:
+    monkeypatch.setattr(_Refusing, "status", status)
+    with http.server.HTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings.RPA_BASE_URL = f"http://127.0.0.1:{server.server_port}"
+        folder = tmp_path / "runner"
+        ended = subprocess.run(
+            ["sh"],
+            input=Client().get("/runners/join.sh").content,
+            env={**os.environ, "TOKEN": "rpa_runner_old", "RPA_FOLDER": str(folder)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        server.shutdown()
+    assert (ended.returncode, words in ended.stderr.decode()) == (1, True), ended.stderr
+    assert not list(folder.iterdir())
