@@ -101,7 +101,9 @@ class ApiKey(Audited):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     #: It opens one place alone, which a row of another app names. Without that row it opens nothing.
-    bound = models.BooleanField(_("bound to a place"), default=False, editable=False)
+    bound = models.BooleanField(
+        _("bound to a place"), default=False, db_default=False, editable=False
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 

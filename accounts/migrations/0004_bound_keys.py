@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             model_name="apikey",
             name="bound",
             field=models.BooleanField(
-                default=False, editable=False, verbose_name="bound to a place"
+                db_default=False, default=False, editable=False, verbose_name="bound to a place"
             ),
         ),
     ]
