@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
@@ -101,6 +102,17 @@ def redeem_token(secret: str, *, address: str) -> dict[str, str]:
         "RPA_RUNNER_POOL": token.pool.name,
         "RPA_RUNNER_LABELS": ",".join(token.labels),
     }
+
+
+def only_here() -> list[str]:
+    """The names of the settings that a new machine is told, or comes by, and that each machine takes for itself."""
+    told = {"RPA_BASE_URL": settings.RPA_BASE_URL}
+    told |= {name: os.environ.get(name, "") for name in _SHARED if name.endswith("_URL")}
+    return [name for name, value in told.items() if _is_loopback(urlsplit(value).hostname)]
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host is not None and (host in ("localhost", "::1") or host.startswith("127."))
 
 
 def _require_several() -> None:

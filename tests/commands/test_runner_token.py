@@ -1,5 +1,7 @@
 """An operator gets one command to copy, by which one machine joins."""
 
+from typing import Any
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -21,3 +23,23 @@ def test_the_command_prints_what_to_copy(
     assert redeem_token(secret, address="")["RPA_RUNNER_LABELS"] == "gpu"
     with pytest.raises(CommandError):
         call_command("runner_token", "--minutes", "0")
+
+
+def test_it_warns_of_addresses_that_no_other_machine_reaches(
+    operator: Actor,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings.RPA_BASE_URL = "https://rpa.example.org"
+    call_command("runner_token")
+    assert capsys.readouterr().err == ""
+    settings.RPA_BASE_URL = "http://localhost:8000"
+    monkeypatch.setenv("RPA_STORAGE_URL", "s3+http://key:secret@127.0.0.1:8333/robots")
+    call_command("runner_token")
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.err.splitlines()] == [
+        "RPA_BASE_URL",
+        "RPA_STORAGE_URL",
+    ]
+    assert told.out.startswith("curl "), "What is copied is as before."

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.refusals import Refused
-from executions.enrolment import issue_token
+from executions.enrolment import issue_token, only_here
 from spaces.selection import add_user_option, chosen_actor
 
 
@@ -32,5 +32,10 @@ class Command(BaseCommand):
             )
         except Refused as error:
             raise CommandError(str(error)) from error
+        for name in only_here():
+            self.stderr.write(
+                f"{name} names this machine by an address that means another one there. "
+                "Set it to one by which others reach it, and start the server anew."
+            )
         url = f"{settings.RPA_BASE_URL}/runners/join.sh"
         self.stdout.write(f"curl -fsS '{url}' | TOKEN={secret} sh")
