@@ -255,7 +255,7 @@ def test_the_cost_of_a_request_of_a_run_is_what_it_was(
 ) -> None:
     client = api(owner_of(robot.space).user)
     heard = Heard()
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         answer = client.post(reverse("execution-list"), {"robot": str(robot.uid)})
     assert answer.status_code == 201
     assert heard.all() == []
