@@ -226,7 +226,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"ExecutionStatus": "executions.choices.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "ExecutionStatus": "executions.choices.Status",
+        "EnterpriseRole": "enterprises.models.EnterpriseRole",
+        "SpaceRole": "spaces.models.SpaceRole",
+        "InviteRole": "joining.models.InviteRole",
+        "KeyState": "accounts.models.KeyState",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "executions.api_description.describe_all",
