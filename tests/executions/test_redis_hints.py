@@ -421,3 +421,32 @@ async def test_hints_outlive_a_redis_that_flaps_while_watchers_come_and_go(
         ear.close()
         assert task is not None
         await asyncio.wait([task])
+
+
+async def test_after_each_break_redis_is_asked_again_soon(
+    server: RedisServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that has been heard since is trusted anew: breaks of hours ago make nobody wait longer."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float, result: Any = None, *, sleep: Any = asyncio.sleep) -> Any:
+        pauses.append(seconds)
+        return await sleep(seconds, result)
+
+    heard = Heard()
+    with Proxy(server.port) as proxy:
+        ear = Ear(f"redis://127.0.0.1:{proxy.port}/0", heard.told)
+        await ear.listen(1)
+        await hear_something(publisher, heard, 1)
+        monkeypatch.setattr(redis_hints.asyncio, "sleep", sleep)
+        for number in range(2, 6):
+            proxy.cut()
+            await ear.listen(number)
+            await hear_something(publisher, heard, number)
+        monkeypatch.undo()
+        task = ear._task
+        ear.close()
+        assert task is not None
+        await asyncio.wait([task])
+    assert redis_hints._FIRST_PAUSE in pauses
+    assert max(pauses) == redis_hints._FIRST_PAUSE
