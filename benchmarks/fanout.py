@@ -120,13 +120,14 @@ def _cpu(watchers: int, ours: float, theirs: float) -> Figure:
 
 
 def _tails(watchers: int, many: float, one: float) -> Figure:
+    """One watcher that is late now and then reads two events at once: no more than one an event is as good."""
     return Figure(
         name=f"reads of the database an event, {watchers:,} watchers",
         measured=f"{many:.2f}",
         baseline=f"{one:.2f} with 1 watcher",
         ratio=many / one,
-        goal=f"<= {_MOST_READS}",
-        met=many / one <= _MOST_READS,
+        goal=f"one, or <= {_MOST_READS}",
+        met=many <= 1 or many / one <= _MOST_READS,
     )
 
 

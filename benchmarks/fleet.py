@@ -21,7 +21,7 @@ from scripts.fleet import HOST, ROOT
 RUNNERS, SLOTS = 2, 4
 _AT_ONCE = RUNNERS * SLOTS
 _RUNS = 240
-_ROUNDS = 3
+_ROUNDS = 5
 _ALONE = 40
 _PAUSE_SECONDS = 0.2
 
