@@ -17,8 +17,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether every folder above `path` lets any user pass."""
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.absolute().parents)
+    """Whether every folder on the way to `path`, as far as it is there, lets any user pass; links are followed."""
+    above = path.resolve().parents
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in above if folder.exists())
 
 
 def mount(source: str, target: Path, kind: str, flags: int, options: str) -> None:

@@ -117,14 +117,15 @@ def test_51_no_run_without_user_namespaces(data_dir: Path, folder: Path) -> None
     sandbox.close()
 
 
-@pytest.fixture
-def private(folder: Path) -> Path:
-    """A data folder below one that only root may enter."""
+@pytest.fixture(params=["data", "link"])
+def private(folder: Path, request: pytest.FixtureRequest) -> Path:
+    """A data folder below one that only root may enter, by its own name and by a link from outside."""
     if not AS_ROOT:
         pytest.skip("robots have another uid only when the platform is root")
     (folder / "private" / "data").mkdir(parents=True)
     (folder / "private").chmod(0o700)
-    return folder / "private" / "data"
+    (folder / "link").symlink_to(folder / "private" / "data")
+    return folder / "private" / "data" if request.param == "data" else folder / "link"
 
 
 def test_a_private_data_folder_stays_private_and_robots_run(private: Path) -> None:
@@ -134,9 +135,10 @@ def test_a_private_data_folder_stays_private_and_robots_run(private: Path) -> No
     assert told.out == "done\n"
     box.end()
     box.sandbox.close()
-    assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
+    data = private.resolve()
+    assert stat.S_IMODE(data.parent.stat().st_mode) == 0o700
     seen = Path("/proc/self/mountinfo").read_text()
-    assert os.fspath(private.parent) not in seen
+    assert os.fspath(data) not in seen
     assert "rpa-passage" not in seen
 
 
@@ -146,7 +148,8 @@ def test_a_private_data_folder_keeps_no_workspace_alive(private: Path) -> None:
     early = open_workspace(private / "work", 7, os.getuid(), 1 << 20, 100)
     assert early.bounded
     box.run("pass")
-    held = [line for line in _mounts_of_the_spawner() if os.fspath(private / "work") in line]
+    work = os.fspath(private.resolve() / "work")
+    held = [line for line in _mounts_of_the_spawner() if work in line]
     early.destroy()
     box.end()
     box.sandbox.close()
