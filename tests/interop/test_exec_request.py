@@ -174,7 +174,7 @@ def test_a_bad_cursor_is_malformed(db: None) -> None:
     assert json.loads(text_of(call))["detail"][0]["loc"] == ["header", "Last-Event-ID"]
 
 
-def test_the_head_is_the_references(db: None) -> None:
+def test_the_head_is_the_references(transactional_db: None) -> None:
     head = send({"project_id": "p"}, token="x").headers
     assert head["content-type"] == "text/event-stream; charset=utf-8"
     assert head["cache-control"] == "no-cache, no-transform"
@@ -183,7 +183,7 @@ def test_the_head_is_the_references(db: None) -> None:
     assert "content-length" not in head
 
 
-def test_a_sid_is_echoed_or_made(db: None) -> None:
+def test_a_sid_is_echoed_or_made(transactional_db: None) -> None:
     made = {
         answer_of(send({"project_id": "p", "sid": sid}, token="x"))["sid"] for sid in ("", None)
     }
