@@ -373,13 +373,10 @@ def event_page(execution_id: int, request: Request) -> HttpResponseBase:
     known = get_conditional_response(request, etag=etag)
     if known is not None:
         return _cacheable(known, etag, head)
-    frames = read_page(
-        execution_id,
-        after=max(cursor.seq, head.dropped_seq),
-        up_to=head.last_seq,
-        size=2**20,
-        count=count,
-    )
+    after = max(cursor.seq, head.dropped_seq)
+    frames = read_page(execution_id, after=after, up_to=head.last_seq, size=2**20, count=count)
+    if not frames and after < head.last_seq and head_of(execution_id) != head:
+        return event_page(execution_id, request)  # retention has removed it meanwhile, and said so
     # The frames are JSON already: joining them spares parsing and writing every line again.
     body = (
         f'{{"events":[{",".join(each.text for each in frames)}],"last_seq":{head.last_seq},'

@@ -244,7 +244,10 @@ def read_page(
     frames = read_rows(execution_id, after=after, up_to=up_to, size=size, count=count)
     if frames and frames[0].seq == after + 1:
         return frames
-    sealed = segments.read(execution_id, after=after, size=size, count=count)
+    try:
+        sealed = segments.read(execution_id, after=after, size=size, count=count)
+    except FileNotFoundError:  # retention removes a segment's object before its row
+        return []
     return [frame for frame in sealed if up_to is None or frame.seq <= up_to]
 
 

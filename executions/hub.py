@@ -444,10 +444,7 @@ def _unbroken(execution_id: int, *, after: int, **bounds: int) -> list[Frame]:
 
     Raises Dropped where retention has removed what follows, LookupError where nobody knows why.
     """
-    try:
-        page = read_page(execution_id, after=after, **bounds)
-    except FileNotFoundError:  # retention removes a segment's object before its row
-        page = []
+    page = read_page(execution_id, after=after, **bounds)
     frames = [each for seq, each in enumerate(page, after + 1) if each.seq == seq]
     if not frames:
         dropped = head_of(execution_id).dropped_seq

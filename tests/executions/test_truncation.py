@@ -1,15 +1,19 @@
 """Readers of streams whose events are sealed, gone, or of another epoch."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError
+from rest_framework.test import APIClient
 
+from accounts.models import User
 from executions import retention, sealing, segments
 from executions.choices import Status
+from executions.events import Head, head_of
 from executions.hub import hub
 from executions.lifecycle import Ending, finish
 from executions.live import Cursor, Delivery, End, Events, Reset, Truncated, follow
@@ -153,3 +157,22 @@ def test_the_wire_names_the_cursor_with_its_epoch() -> None:
         as_sse(Truncated(33), 2) == b'event: truncated\nid: 2:32\ndata: {"first_available": 33}\n\n'
     )
     assert as_text(Truncated(33)) == '{"type":"truncated","first_available":33}'
+
+
+def test_a_page_that_is_removed_while_it_is_asked_for_says_what_is_left(
+    execution: Execution, api: Callable[[User | None], APIClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed(execution, 20)
+
+    def head_before_removal(execution_id: int, *, read: Any = head_of) -> Head:
+        head: Head = read(execution_id)
+        if not head.dropped_seq:
+            removed(execution)
+        return head
+
+    monkeypatch.setattr("executions.api.head_of", head_before_removal)
+    client = api(execution.requested_by)
+    answer = client.get(f"/api/v1/executions/{execution.uid}/events/")
+    assert answer.status_code == 200
+    assert answer.json()["events"] == []
+    assert answer.json()["first_available"] == answer.json()["last_seq"] + 1
