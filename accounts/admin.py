@@ -20,7 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts import second_factor, sessions
 from accounts.actors import actor_of
 from accounts.admin_audit import EntryAdmin as EntryAdmin
-from accounts.admin_parts import Careful, is_operator
+from accounts.admin_parts import KEY_COLOURS, Careful, is_operator
 from accounts.admin_people import PeopleTable
 from accounts.models import ApiKey, KeyState, User
 from accounts.scopes import EVERYTHING, KNOWN_SCOPES
@@ -130,14 +130,7 @@ class ApiKeyAdmin(Careful, ModelAdmin):
     readonly_fields = ["prefix", "created_at", "revoked_at", "last_used_at"]
     actions = ["revoke"]
 
-    @display(
-        description=_("State"),
-        label={
-            KeyState.VALID: "success",
-            KeyState.EXPIRED: "warning",
-            KeyState.REVOKED: "danger",
-        },
-    )
+    @display(description=_("State"), label=KEY_COLOURS)
     def shown_state(self, key: ApiKey) -> tuple[KeyState, str]:
         return key.state, str(key.state.label)
 

@@ -19,11 +19,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.changelists import KeysetAdmin
+from accounts.models import KeyState
 from accounts.purging import Steps
 from accounts.refusals import Refused
 from audit.models import Entry
 from audit.recording import recording
 
+#: How the state of an API key looks, wherever keys are listed.
+KEY_COLOURS = {
+    KeyState.VALID: "success",
+    KeyState.EXPIRED: "warning",
+    KeyState.REVOKED: "danger",
+}
 _HISTORY = 50
 _PURGED_AT_ONCE = 100
 _LONGEST_NUMBER = 19

@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.actors import actor_of
-from accounts.admin_parts import Careful, is_operator
+from accounts.admin_parts import KEY_COLOURS, Careful, is_operator
 from accounts.models import KeyState
 from spaces.keys import revoke_key
 from spaces.models import SpaceKey
@@ -38,14 +38,7 @@ class SpaceKeyAdmin(Careful, ModelAdmin):
     def shown_owner(self, held: SpaceKey) -> str:
         return str(held.key.user)
 
-    @display(
-        description=_("State"),
-        label={
-            KeyState.VALID: "success",
-            KeyState.EXPIRED: "warning",
-            KeyState.REVOKED: "danger",
-        },
-    )
+    @display(description=_("State"), label=KEY_COLOURS)
     def shown_state(self, held: SpaceKey) -> tuple[KeyState, str]:
         return held.key.state, str(held.key.state.label)
 
