@@ -237,12 +237,14 @@ def read_page(
     """The events that follow `after`, oldest first: at least one if there is one, then up to `size` bytes.
 
     The rows are asked first and the segments second: an event that moves meanwhile is met on one side.
-    Empty where nothing follows, or where what follows is gone.
+    Empty where nothing follows, or where what follows is gone. It ends before a hole: the view of a statement
+    on MariaDB is not made at one instant, and may show an append without the one that it had waited for.
     """
     if up_to is not None and up_to <= after:
         return []
-    frames = read_rows(execution_id, after=after, up_to=up_to, size=size, count=count)
-    if frames and frames[0].seq == after + 1:
+    rows = read_rows(execution_id, after=after, up_to=up_to, size=size, count=count)
+    frames = [each for seq, each in enumerate(rows, after + 1) if each.seq == seq]
+    if frames:
         return frames
     try:
         sealed = segments.read(execution_id, after=after, size=size, count=count)
@@ -254,7 +256,10 @@ def read_page(
 def read_rows(
     execution_id: int, *, after: int, up_to: int | None, size: int, count: int
 ) -> list[Frame]:
-    """As `read_page`, of the table alone: the first one may not be the next one."""
+    """As `read_page`, of the table alone: the first one may not be the next one, nor the others.
+
+    They are, up to a head that was read before.
+    """
     limit = "" if up_to is None else " AND seq <= %s"
     values = [execution_id, after, *([] if up_to is None else [up_to]), count]
     frames: list[Frame] = []

@@ -336,7 +336,7 @@ class Hub:
             if (frames := tail.slice(after)) is not None:
                 return frames
             up_to = tail.head
-            return await self._page(lambda: _unbroken(number, after=after, up_to=up_to))
+            return await self._page(lambda: _following(number, after=after, up_to=up_to))
 
     async def _page(self, read: Callable[[], list[Frame]]) -> list[Frame]:
         _PAGE.inc()
@@ -385,7 +385,7 @@ class Hub:
             _TAIL.inc()
             try:
                 frames = await self._read(
-                    lambda: _unbroken(tail.execution_id, after=tail.head, size=RING_BYTES)
+                    lambda: _following(tail.execution_id, after=tail.head, size=RING_BYTES)
                 )
             except Dropped as gone:
                 tail.skip(gone.seq)
@@ -439,13 +439,12 @@ class Hub:
         )
 
 
-def _unbroken(execution_id: int, *, after: int, **bounds: int) -> list[Frame]:
-    """A page up to its first hole; no reader steps over an event that is not shown.
+def _following(execution_id: int, *, after: int, **bounds: int) -> list[Frame]:
+    """A page of what is known to follow.
 
-    Raises Dropped where retention has removed what follows, LookupError where nobody knows why.
+    Raises Dropped where retention has removed it, LookupError where nobody knows why it is not there.
     """
-    page = read_page(execution_id, after=after, **bounds)
-    frames = [each for seq, each in enumerate(page, after + 1) if each.seq == seq]
+    frames = read_page(execution_id, after=after, **bounds)
     if not frames:
         dropped = head_of(execution_id).dropped_seq
         if dropped > after:

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from prometheus_client import REGISTRY
 
 from accounts.refusals import Unavailable
-from executions import hints
+from executions import events, hints
 from executions import hub as module
 from executions.events import Frame, Head, head_of, read_page
 from executions.hub import RING_BYTES, SLICE_BYTES, Hub, Subscription, Tail
@@ -668,13 +668,13 @@ async def test_a_missing_event_is_never_stepped_over(
 ) -> None:
     """The table does not show an event that the head counts: readers wait, or are told; none skips."""
     reads = Reads(monkeypatch)
-    counted = module.read_page
+    rows_of = events.read_rows
     hidden = {3}
 
     def holed(*arguments: Any, **named: Any) -> list[Frame]:
-        return [each for each in counted(*arguments, **named) if each.seq not in hidden]
+        return [each for each in rows_of(*arguments, **named) if each.seq not in hidden]
 
-    monkeypatch.setattr(module, "read_page", holed)
+    monkeypatch.setattr(events, "read_rows", holed)
     async with hub.follow(execution.pk, after=1) as watch:
         await elsewhere(say, execution.pk, "line", times=4, close=True)
         frames = await asyncio.wait_for(watch.next(), 10)
