@@ -6,6 +6,7 @@ that the transport closes while its buffer is full; an application's `send()` wa
 
 import asyncio
 import json
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ import autobahn.twisted.websocket
 import autobahn.websocket.protocol
 from autobahn.exception import Disconnected
 from daphne.server import Server
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.http import Request
@@ -174,6 +176,17 @@ class BackpressureServer(Server):  # type: ignore[misc]
             **options,
         )
         self.listening_error = ""
+
+    def run(self) -> None:
+        """Serve until a signal ends it, whenever that comes.
+
+        twisted takes them when it has begun to start, and what another handler raises meanwhile it logs and
+        forgets: the server would go on for ever.
+        """
+        if self.signal_handlers:
+            signal.signal(signal.SIGTERM, reactor.sigTerm)
+            signal.signal(signal.SIGINT, reactor.sigInt)
+        super().run()
 
     def listen_error(self, failure: Any) -> None:
         self.listening_error = failure.getErrorMessage()

@@ -34,6 +34,7 @@ def environment(**more: str) -> dict[str, str]:
         "RPA_CANCEL_GRACE": "1",
         "RPA_API_RATE": "1000000/min",
         "RPA_SANDBOX_UID_BASE": UID_BASE,
+        "PYTHONFAULTHANDLER": "1",
         **more,
     }
 
@@ -146,7 +147,8 @@ class Server:
             try:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                self._process.send_signal(signal.SIGABRT)  # the log then says what each thread does
+                self._process.wait(10)
                 raise AssertionError(f"The server did not stop:\n{self.log}") from None
             assert self._process.returncode == 0, self.log
 

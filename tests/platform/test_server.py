@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,7 @@ from rpa_platform.asgi import application
 from rpa_platform.server import BackpressureServer, Gate
 from spaces.models import Space
 from tests.executions.clients import SocketClient
-from tests.executions.server import Server, check_end, lines_of, managed, until
+from tests.executions.server import ROOT, Server, check_end, lines_of, managed, until
 from tests.factories import make_execution, make_robot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -402,6 +404,38 @@ def test_it_ends_within_the_grace_whatever_goes_on(space: Space, how: signal.Sig
     ended = check_end(run)
     assert (ended.status, ended.failure_reason) == (Status.FAILED, FailureReason.LOST)
     assert lines_of(run) == ["ready", "asked"]
+
+
+HASTY = """
+import os, sys
+from rpa_platform.server import BackpressureServer, reactor
+
+def leave():
+    os.kill(os.getpid(), int(sys.argv[2]))
+
+async def nothing(scope, receive, send):
+    pass
+
+reactor.addSystemEventTrigger("before", "startup", leave)
+BackpressureServer(nothing, host="127.0.0.1", port=int(sys.argv[1])).run()
+print("left")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_while_it_starts_ends_it(how: signal.Signals) -> None:
+    """It listens already, and twisted does not take signals yet."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    started = subprocess.run(
+        [sys.executable, "-c", HASTY, str(port), str(how.value)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (started.returncode, started.stdout) == (0, "left\n"), started.stderr
 
 
 @pytest.mark.parametrize("announced", [True, False])
