@@ -46,11 +46,16 @@ def key(execution: Execution) -> str:
     return ApiKey.issue(user=execution.requested_by, name="watcher")[1]
 
 
-@pytest.fixture
-def server(transactional_db: None) -> Iterator[Server]:
-    """One that runs no robots: what streams tell is what the tests append."""
+@pytest.fixture(scope="module")
+def one_server(django_db_setup: None) -> Iterator[Server]:
     with Server(RPA_ENGINE="none") as running:
         yield running
+
+
+@pytest.fixture
+def server(one_server: Server, transactional_db: None) -> Server:
+    """The same for all, and none that runs robots: what streams tell is what the tests append."""
+    return one_server
 
 
 def fill(execution: Execution, mib: int) -> int:
