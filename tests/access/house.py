@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
@@ -31,6 +30,7 @@ from tests.factories import (
     make_user,
     owner_of,
 )
+from tests.rows import rows_of
 
 #: In the order of the columns of every table of answers.
 ACTORS = (
@@ -156,27 +156,22 @@ def _client(user: User | None = None, key: str = "") -> Client:
 
 
 #: What a refused deed must leave as it was: columns of the tables, or all of them.
-KEPT: dict[type[Model], str] = {
-    Robot: "id, name, description, deleted, enabled_version_id",
-    RobotVersion: "id",
-    Execution: "id, status, cancel_requested_at",
-    Enterprise: "*",
-    EnterpriseUser: "*",
-    Space: "*",
-    SpaceUser: "*",
-    Invite: "*",
-    Application: "*",
-    Share: "*",
-    User: "id",
-    ApiKey: "id, revoked_at, expires_at",
+KEPT: dict[type[Model], tuple[str, ...]] = {
+    Robot: ("id", "name", "description", "deleted", "enabled_version_id"),
+    RobotVersion: ("id",),
+    Execution: ("id", "status", "cancel_requested_at"),
+    Enterprise: ("*",),
+    EnterpriseUser: ("*",),
+    Space: ("*",),
+    SpaceUser: ("*",),
+    Invite: ("*",),
+    Application: ("*",),
+    Share: ("*",),
+    User: ("id",),
+    ApiKey: ("id", "revoked_at", "expires_at"),
 }
 
 
 def inventory() -> dict[str, Any]:
-    """Every row of what is kept. Raw, because it is asked after each of thousands of requests."""
-    with connection.cursor() as cursor:
-        rows = {}
-        for model, columns in KEPT.items():
-            cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} ORDER BY id")
-            rows[model.__name__] = cursor.fetchall()
-    return rows
+    """Every row of what is kept."""
+    return {model.__name__: rows_of(model, columns) for model, columns in KEPT.items()}

@@ -1,13 +1,14 @@
 """Every door by which something can be written, and every form of the admin: each write has its entry."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.core.cache import cache
+from django.core.cache import cache as shared_cache
 from django.core.signals import request_finished
 from django.db import close_old_connections, models, transaction
 from django.db.models import Q
@@ -28,6 +29,7 @@ from tests.access.test_route_walk import address, contents
 from tests.audit.entries import Heard
 from tests.factories import make_user
 from tests.pages.admin_pages import inline
+from tests.rows import rows_of
 
 pytestmark = pytest.mark.django_db
 
@@ -48,31 +50,28 @@ def house(people: dict[str, User], space: Space) -> House:
 
 def state() -> Any:
     """Everything that an entry must tell of."""
-    kept: list[Any] = [
-        (model._meta.label, sorted(map(repr, _rows(model))))
+    kept = [
+        rows_of(model, _columns(model))
         for model in apps.get_models(include_auto_created=True)
         if not {model._meta.app_label, model._meta.object_name} & _NOT_AUDITED
     ]
-    cancelled = Execution.objects.values_list("pk", "cancel_requested_at").order_by("pk")
-    ended = Execution.objects.filter(status="CANCELLED").values_list("pk").order_by("pk")
-    operators = [
-        list(model._base_manager.values().order_by("pk"))
-        for model in (SpaceRetention, SpaceShare, RunLimit, Pool)
-    ]
+    runs = rows_of(Execution, ("cancel_requested_at IS NULL", "status = 'CANCELLED'", "id"))
+    operators = [rows_of(model) for model in (SpaceRetention, SpaceShare, RunLimit, Pool)]
     # The place of a run that waits before and after: requesting and cancelling one are told otherwise.
     moved = Q(precedence__lt=0) | Q(turn__lt=0)
     places = Ticket.objects.filter(moved).values_list("pk", "precedence", "turn")
-    return kept, [each for each in cancelled if each[1]], list(ended), operators, list(places)
+    return kept, [each for each in runs if each[:2] != (1, 0)], operators, list(places)
 
 
-def _rows(model: type[models.Model]) -> list[Any]:
-    names = [each.name for each in model._meta.concrete_fields if each.name not in _NOBODYS_DOING]
-    return list(model._base_manager.values(*names))
+@cache
+def _columns(model: type[models.Model]) -> tuple[str, ...]:
+    fields = model._meta.concrete_fields
+    return tuple(each.column for each in fields if each.name not in _NOBODYS_DOING)
 
 
 def written(deed: Callable[[], Any]) -> tuple[Any, bool, list[Entry], list[Entry]]:
     """What a deed answered, whether it changed anything, and what was told of it; then it is undone."""
-    cache.clear()
+    shared_cache.clear()
     with transaction.atomic():
         before, heard = state(), Heard()
         answer = deed()
