@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -18,6 +19,7 @@ from executions.models import Execution
 from robots.models import Robot
 from spaces.models import Space, SpaceRole
 from tests.factories import make_enterprise, make_execution, make_robot, make_space, make_user
+from tests.flush import make_quick
 
 #: What takes longest, in this order. Begun last, it would keep one worker while the others have nothing left to do.
 LONG = (
@@ -55,9 +57,15 @@ def language() -> Iterator[None]:
     translation.deactivate()
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock():
+        make_quick()
+
+
 @pytest.fixture
 def permissions(db: None) -> None:
-    """The default permission rows, which every migration and every flush of a test's data adds."""
+    """The default permission rows, which every migration adds and no flush of a test's data takes away."""
 
 
 @pytest.fixture
