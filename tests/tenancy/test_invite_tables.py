@@ -77,6 +77,21 @@ def test_each_row_is_told_what_came_of_it(firm: Firm, kind: str) -> None:
     assert Invite.objects.count() == 3
 
 
+def test_empty_rows_are_no_rows(firm: Firm) -> None:
+    """However many there are between those that are read, each of these is told of."""
+    names = [f"nobody{number}" for number in range(500)]
+    text = "\r\r\n".join(["Username", *names])
+    told = results(send(firm, "a.csv", text.encode()))
+    assert [name for _row, name, _result in told] == names
+    rows: list[list[str]] = [[] for _row in range(399)]
+    told = results(send(firm, "a.xlsx", workbook(*rows, *[[name] for name in names])))
+    assert [(row, name) for row, name, _result in told] == [
+        (str(number), name) for number, name in enumerate(names, 400)
+    ]
+    for data in (text + "\r\rone more", text + "\r\rone\rand another"):
+        assert send(firm, "a.csv", data.encode()).status_code == 413
+
+
 def test_a_table_for_an_enterprise(firm: Firm) -> None:
     path = firm.at("invites/table/")
     assert results(send(firm, "a.csv", b"zoe\nstan\n", "olga", path)) == [
@@ -122,6 +137,11 @@ def forged(**parts: bytes) -> bytes:
     return file.getvalue()
 
 
+def sheet(rows: bytes) -> bytes:
+    space = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return b'<worksheet xmlns="%s"><sheetData>%s</sheetData></worksheet>' % (space, rows)
+
+
 ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>'
 FILES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
 HOSTILE: list[tuple[str, bytes, int]] = [
@@ -138,8 +158,14 @@ HOSTILE: list[tuple[str, bytes, int]] = [
     ("a.xlsx", forged(sheet1=ENTITIES), 422),
     ("a.xlsx", forged(sharedStrings=FILES), 422),
     ("a.xlsx", forged(sharedStrings=FILES.decode().encode("utf-16")), 422),
-    ("a.xlsx", forged(sheet1=b"<x>" * 100_000), 422),
-    ("a.xlsx", forged(sheet1=b" " * (17 * 1024 * 1024)), 413),
+    ("a.xlsx", forged(sheet1=b"<x>" * 30_000), 422),
+    ("a.xlsx", forged(sheet1=b" " * (5 * 1024 * 1024)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row>" + b"<c/>" * 250_000 + b"</row>")), 413),
+    ("a.xlsx", forged(sheet1=sheet(b'<row r="1"/>' * 150_000)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row/>" * 20_000)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b'<row r="1048576"/>')), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row r='1'/><row spans='1:2' r='1'/>")), 422),
+    ("a.csv", b"\n" * 11_000, 413),
     ("a.xlsx", forged(**{f"part{number}": b"" for number in range(300)}), 413),
     ("a.xlsx", workbook(*[["x"]] * 600), 413),
 ]
