@@ -1,11 +1,14 @@
 """Inviting everybody of a table, and telling what came of each row."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -20,6 +23,9 @@ from spaces.models import Space
 
 #: How many accounts one statement looks for.
 _AT_ONCE = 100
+_LONGEST_NAME = 150
+_NAME = re.compile(r"(?=.*[^\W_])[\w.+:|-]+(@[\w.+:|-]+)?")
+_PHONE = re.compile(r"\+?[\d ().-]*\d[\d ().-]*")
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,10 @@ def _invite(
     role: InviteRole,
     by: Actor,
 ) -> Outcome:
-    if not row.account:
-        return Outcome(row, "malformed", _("No account can be like this."))
-    uids = known.get(row.account.casefold(), set())
+    uids = known.get(row.account.casefold(), set()) if row.account else set()
     if not uids:
+        if not _may_be_account(row.account):
+            return Outcome(row, "malformed", _("No account can be like this."))
         return Outcome(row, "no_such_user", _("There is no such user."))
     if len(uids) > 1:
         return Outcome(row, "ambiguous", _("Several users have this e-mail."))
@@ -61,6 +67,20 @@ def _invite(
     except Refused as error:
         return Outcome(row, error.code, str(error))
     return Outcome(row, "invited", _("Invited."))
+
+
+def _may_be_account(text: str) -> bool:
+    """Whether somebody might be called so: by a user name, an e-mail, a uid of an identity provider, or a phone.
+
+    User names may have an @ anywhere. Who writes one at an end, or two of them, means an e-mail and has mistyped it.
+    """
+    if _NAME.fullmatch(text) or _PHONE.fullmatch(text):
+        return len(text) <= _LONGEST_NAME
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _users_named(names: set[str]) -> dict[str, set[str]]:

@@ -111,6 +111,30 @@ def test_rows_beyond_the_seats_are_told_so(firm: Firm, settings: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("account", "result"),
+    [
+        *[(each, "malformed") for each in ("not an e-mail@@", "a b c!!", "foo@", "@@@", "@foo")],
+        *[(each, "malformed") for each in ("12-34 abc/", "a@b@c.org", "...", "x" * 200, "+")],
+        *[
+            (each, "no_such_user")
+            for each in ("nobody", "no.body-x", "张三", "a@b.org", "ann@corp")
+        ],
+        *[
+            (each, "no_such_user")
+            for each in ("+86 138-0013-8000", "(010) 1234", "auth0|5f7c", "7")
+        ],
+        *[(each, "no_such_user") for each in ('"a!b"@example.org', "o'neil@example.org")],
+    ],
+)
+def test_what_nobody_can_be_called_is_malformed(firm: Firm, account: str, result: str) -> None:
+    """Unless somebody is."""
+    assert results(send(firm, "a.xlsx", workbook([account])))[0][2] == result
+    if len(account) <= 150:
+        make_user(account)
+        assert results(send(firm, "a.xlsx", workbook([account])))[0][2] == "invited"
+
+
 def test_an_e_mail_of_several_names_none_of_them(firm: Firm) -> None:
     User.objects.filter(username__in=["zoe", "gary"]).update(email="team@example.org")
     assert results(send(firm, "a.csv", b"team@example.org\n")) == [
