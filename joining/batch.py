@@ -17,12 +17,15 @@ from accounts.models import User
 from accounts.refusals import Forbidden, Refused
 from enterprises.models import Enterprise
 from joining.models import InviteRole
+from joining.pace import spend_rows
+from joining.seats import TooManyUsers, no_seat, seats_of
 from joining.services import invite_user, require_at
 from joining.tables import Row
 from spaces.models import Space
 
 #: How many accounts one statement looks for.
 _AT_ONCE = 100
+_INVITED = "invited"
 _LONGEST_NAME = 150
 _NAME = re.compile(r"(?=.*[^\W_])[\w.+:|-]+(@[\w.+:|-]+)?")
 _PHONE = re.compile(r"\+?[\d ().-]*\d[\d ().-]*")
@@ -40,10 +43,27 @@ class Outcome:
 def invite_all(
     place: Space | Enterprise, rows: Sequence[Row], role: InviteRole, *, by: Actor
 ) -> list[Outcome]:
-    """Invite each of these user names, phones that are user names, or e-mails. Each row stands for itself."""
+    """Invite each of these user names, phones that are user names, or e-mails. Each row stands for itself.
+
+    TooOften where `by` has named too many people already. Once there is no seat left, nothing is told of whom the
+    rest of the rows name.
+    """
     require_at(by, "invite.create", place)
+    spend_rows(len(rows), by=by)
+    seats = seats_of(place)
     known = _users_named({row.account.casefold() for row in rows if row.account})
-    return [_invite(place, row, known, role, by) for row in rows]
+    outcomes: list[Outcome] = []
+    full = no_seat(place, seats) if seats.free < 1 else None
+    for row in rows:
+        if full is not None:
+            outcomes.append(Outcome(row, full.code, str(full)))
+            continue
+        outcome = _invite(place, row, known, role, by)
+        outcomes.append(outcome)
+        taken = sum(each.code == _INVITED for each in outcomes)
+        if outcome.code == TooManyUsers.code or taken == seats.free:
+            full = no_seat(place, seats)
+    return outcomes
 
 
 def _invite(
@@ -66,7 +86,7 @@ def _invite(
         raise  # of none of them, then
     except Refused as error:
         return Outcome(row, error.code, str(error))
-    return Outcome(row, "invited", _("Invited."))
+    return Outcome(row, _INVITED, _("Invited."))
 
 
 def _may_be_account(text: str) -> bool:

@@ -111,6 +111,36 @@ def test_rows_beyond_the_seats_are_told_so(firm: Firm, settings: Any) -> None:
     ]
 
 
+def test_without_a_seat_nothing_is_told_of_anybody(firm: Firm, settings: Any) -> None:
+    """Neither who has an account, nor who is a member."""
+    settings.RPA_TEAM_USERS = 3
+    make_user("ann")
+    for first in ("invited", "too_many_users"):
+        told = results(send(firm, "a.csv", b"zoe\nann\nnobody\nstan\na b c!!\n"))
+        assert [result for _row, _name, result in told] == [first, *["too_many_users"] * 4]
+
+
+def test_the_rows_of_all_tables_are_limited(firm: Firm, settings: Any) -> None:
+    """Of each user by themselves, in the API and on pages; a table that is too long costs nothing."""
+    settings.RPA_INVITE_RATE = "5/day"
+    page = f"/spaces/{firm.space.pk}/invite/table/"
+    data = b"nobody1\nnobody2\nnobody3\n"
+    assert len(results(send(firm, "a.csv", data))) == 3
+    refused = send(firm, "a.csv", data)
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert 0 < int(refused["Retry-After"]) <= 24 * 3600
+    client = firm.api(firm.people["stan"])
+    table = {"file": SimpleUploadedFile("a.csv", data), "role": 3}
+    answer = client.post(page, table, format="multipart")
+    assert answer.status_code == 429
+    assert "5/day" in answer.content.decode()
+    assert len(results(send(firm, "a.csv", b"nobody1\nnobody2\n"))) == 2
+    assert send(firm, "a.csv", b"zoe\n").status_code == 429
+    assert len(results(send(firm, "a.csv", data, "sue"))) == 3
+    for _table in range(3):
+        assert len(results(send(firm, "a.csv", data, "root"))) == 3
+
+
 @pytest.mark.parametrize(
     ("account", "result"),
     [
