@@ -3,6 +3,7 @@
 A table tells of each row whether there is such an account: its rows are counted, too, and those in the database.
 """
 
+from math import ceil
 from typing import Any, cast
 
 from django.conf import settings
@@ -50,7 +51,7 @@ def spend_rows(count: int, *, by: Actor) -> None:
         spend(Limit("rows of tables", by.user.uid, most, window), count)
     except TooManyAttempts as error:
         raise TooOften(
-            _("At most %(rate)s people may be named in tables. Try again in %(seconds)d seconds.")
-            % {"rate": settings.RPA_INVITE_RATE, "seconds": error.seconds},
+            _("Your tables name too many people: the limit is %(rate)s. Wait %(minutes)d minutes.")
+            % {"rate": settings.RPA_INVITE_RATE, "minutes": ceil(error.seconds / 60)},
             details={"seconds": error.seconds},
         ) from None
