@@ -20,6 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts import second_factor, sessions
 from accounts.actors import actor_of
 from accounts.admin_audit import EntryAdmin as EntryAdmin
+from accounts.admin_deletion import DeletesPeople
 from accounts.admin_parts import KEY_COLOURS, Careful, is_operator
 from accounts.admin_people import PeopleTable
 from accounts.models import ApiKey, KeyState, User
@@ -42,7 +43,7 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 
 @admin.register(User)
-class UserAdmin(PeopleTable, Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(PeopleTable, DeletesPeople, Careful, BaseUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     """People. Staff who manage them make nobody an operator, and touch no operator."""
 
     form = UserChangeForm

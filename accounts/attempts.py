@@ -26,15 +26,21 @@ _SWEPT = 100
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `most` attempts at `what` by `who` in a quarter of an hour."""
+    """At most `most` attempts at `what` by `who` in a quarter of an hour, or in another stretch of time."""
 
     what: str
     who: str
     most: int
+    window: int = WINDOW_SECONDS
+
+    @property
+    def ends(self) -> int:
+        """In how many seconds the present stretch is over."""
+        return self.window - int(time.time()) % self.window
 
     @property
     def key(self) -> str:
-        window = int(time.time()) // WINDOW_SECONDS
+        window = int(time.time()) // self.window
         said = f"{self.what}\n{window}\n{self.who}".encode("utf-8", "replace")
         return hashlib.sha256(said).hexdigest()
 
@@ -61,11 +67,22 @@ def network_of(request: HttpRequest) -> str:
 
 def take(*limits: Limit) -> None:
     """Count one attempt against each limit, or raise TooManyAttempts and count no more than the first ones."""
-    ends = WINDOW_SECONDS - int(time.time()) % WINDOW_SECONDS
     for limit in limits:
-        seen = Attempts.objects.filter(key=limit.key).values_list("count", flat=True).first() or 0
-        if seen >= limit.most or _counted(limit.key, ends) > limit.most:
-            raise TooManyAttempts(ends)
+        if _seen(limit) >= limit.most or _counted(limit.key, limit.ends) > limit.most:
+            raise TooManyAttempts(limit.ends)
+
+
+def spend(limit: Limit, amount: int) -> None:
+    """Count so many attempts at once, or raise TooManyAttempts and count none of them."""
+    if _seen(limit) + amount > limit.most:
+        raise TooManyAttempts(limit.ends)
+    if _counted(limit.key, limit.ends, amount) > limit.most:
+        Attempts.objects.filter(key=limit.key).update(count=F("count") - amount)
+        raise TooManyAttempts(limit.ends)
+
+
+def _seen(limit: Limit) -> int:
+    return Attempts.objects.filter(key=limit.key).values_list("count", flat=True).first() or 0
 
 
 def give_back(*limits: Limit) -> None:
@@ -92,21 +109,22 @@ def first_use(what: str, seconds: int) -> bool:
     return _counted(hashlib.sha256(f"once\n{what}".encode()).hexdigest(), seconds) == 1
 
 
-def _counted(key: str, seconds: int) -> int:
+def _counted(key: str, seconds: int, amount: int = 1) -> int:
     now = datetime.fromtimestamp(time.time(), UTC)
     rows = Attempts.objects.filter(key=key)
     while True:
         with transaction.atomic():
-            if rows.filter(ends_at__gt=now).update(count=F("count") + 1):
+            if rows.filter(ends_at__gt=now).update(count=F("count") + amount):
                 return rows.values_list("count", flat=True).get()
             rows.filter(ends_at__lte=now).delete()
         try:
             with transaction.atomic():
-                Attempts.objects.create(key=key, count=1, ends_at=now + timedelta(seconds=seconds))
+                ends_at = now + timedelta(seconds=seconds)
+                Attempts.objects.create(key=key, count=amount, ends_at=ends_at)
         except IntegrityError:
             continue  # another one has made it in between
         _sweep(now)
-        return 1
+        return amount
 
 
 def _sweep(now: datetime) -> None:

@@ -45,7 +45,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, Refused):
         set_rollback()
         body = problem(error.status, error, code=error.code, more=error.details)
-        return Response(body, status=error.status, content_type=_CONTENT_TYPE)
+        refusal = Response(body, status=error.status, content_type=_CONTENT_TYPE)
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            refusal["Retry-After"] = str(error.details.get("seconds", 1))
+        return refusal
     if isinstance(error, Http404):
         error = exceptions.NotFound(_("Not found."))
     elif isinstance(error, PermissionDenied):

@@ -22,12 +22,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from accounts import attempts
+from accounts.attempts import Limit, TooManyAttempts, network_of
 from accounts.mail_pages import mailing, with_mail
 from accounts.models import User
+from accounts.sign_in import too_many
 from audit.recording import deed
 
 _SALT = "accounts.sign_up"
 _SECONDS = 24 * 3600
+#: Names and passwords in a quarter of an hour: with the mails to one address, and from one network.
+OF_MAIL = 20
+FROM_ADDRESS = 60
 
 
 class AddressForm(forms.Form):
@@ -113,9 +119,20 @@ def complete(request: HttpRequest, token: str) -> HttpResponse:
         email = ""
     if not email or filter_users_by_email(email):
         return render(request, "account/sign_up_over.html", status=410)
+    # Each answer says whether a name is taken.
+    limits = (
+        Limit("sign-up", email, OF_MAIL),
+        Limit("sign-up from", network_of(request), FROM_ADDRESS),
+    )
+    if request.method == "POST":
+        try:
+            attempts.take(*limits)
+        except TooManyAttempts as error:
+            return too_many(request, error.seconds)
     form = AccountForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         user = _create(form, email)
+        attempts.give_back(*limits)
         record_authentication(request, user, "password")
         response: HttpResponse = perform_login(request, Login(user=user))
         return response

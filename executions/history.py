@@ -8,7 +8,7 @@ read than a page holds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import nlargest
@@ -24,8 +24,11 @@ from executions.choices import FailureReason, Origin, Status
 from executions.models import Execution
 from robots.models import RobotQuerySet
 
-#: How many heads are sought, parts read and rows loaded by one statement.
-_HEADS, _PARTS, _ROWS = 100, 64, 250
+#: How many parts are looked into by one statement, which is as many as SQLite allows; how many are read by one, all
+#: that is wanted of them; and how many rows are loaded.
+_LOOKS, _PARTS, _ROWS = 500, 64, 250
+#: A tally reads so many runs of each part first. Where many parts have more, it reads so many times more of those.
+_FEW, _TIMES = 20, 8
 #: A run gets its number and its time in the same breath: of two runs, the one of the higher number is the younger
 #: as long as the clocks of no two machines differ by more than this.
 _CLOCKS = timedelta(hours=1)
@@ -89,7 +92,45 @@ class History:
 
     def tally(self, most: int) -> Counter[str]:
         """How many there are of each of the statuses, which must be named; counted up to `most`."""
-        return _Reading(self, 1, ()).tally(most)
+        reading = _Reading(self, 1, ())
+        tally = _Tally(most)
+        tally.add(reading, reading.parts())
+        return tally.finished()
+
+    def glance(
+        self,
+        lists: Sequence[tuple[Collection[str], int]],
+        tallied: Sequence[tuple[Collection[str], datetime | None]],
+        most: int,
+    ) -> tuple[list[list[Execution]], Counter[str]]:
+        """Several lists, each of the newest so many of some statuses; and tallies of some statuses since a moment.
+
+        All of it is read off the same heads, and the beginnings of all that is to be read are read together: as few
+        statements as a page has for it, however many robots there are.
+        """
+        every = self.but(statuses=Status.values)
+        reading = _Reading(every, 1, ())
+        parts = list(reading.parts())
+        openings = [
+            reading.opening(count, [part for part in parts if part.common["status"] in statuses])
+            for statuses, count in lists
+        ]
+        tally = _Tally(most)
+        for statuses, since in tallied if parts else ():
+            part_reading = reading if since is None else _Reading(every.but(since=since), 1, ())
+            tally.add(part_reading, [part for part in parts if part.common["status"] in statuses])
+        looks = [look for opening in openings for look in opening.looks]
+        found = _ask([*looks, *tally.looks()])
+        tally.take(found[len(looks) :])
+        keys: list[list[int]] = []
+        for (statuses, count), opening in zip(lists, openings, strict=True):
+            mine, found = found[: len(opening.looks)], found[len(opening.looks) :]
+            of_list = nlargest(count, {key for some in mine for key in some})
+            if opening.enough and len(of_list) < count:  # a head has moved on, as in _Reading.keys
+                of_list = _Reading(self.but(statuses=sorted(statuses)), 1, ()).keys(count)
+            keys.append(of_list)
+        rows = {run.pk: run for run in self._load([key for some in keys for key in some])}
+        return [[rows[key] for key in some if key in rows] for some in keys], tally.finished()
 
     def _load(self, keys: list[int]) -> list[Execution]:
         found: dict[int, Execution] = {}
@@ -109,6 +150,31 @@ class _Part(NamedTuple):
     common: dict[str, Any]
 
 
+class _Look(NamedTuple):
+    """A question for keys in an index: what is selected from where, and a limit of its own."""
+
+    selected: str
+    rest: str
+    values: Sequence[Any]
+    limit: str = ""
+
+    def numbered(self, number: int) -> str:
+        """As a part of a union, whose rows tell by the number which one they are of."""
+        if not self.limit:
+            return f"SELECT {number}, {self.selected} {self.rest}"
+        if connection.vendor == "mysql":
+            return f"(SELECT {number}, {self.selected} {self.rest} {self.limit})"
+        part = f"SELECT {self.selected} {self.rest} {self.limit}"
+        return f"SELECT {number}, id FROM ({part}) AS part{number}"
+
+
+class _Opening(NamedTuple):
+    """The beginning of a list: looks into its parts; and whether as many parts have a run as it has room for."""
+
+    looks: list[_Look]
+    enough: bool
+
+
 class _Reading:
     """One reading of a history, from its newest end (`sign` 1) or from its oldest (-1).
 
@@ -126,89 +192,118 @@ class _Reading:
 
     def heads(self) -> list[int]:
         """The key of the first run of each part."""
-        return [self._sign * part.head for part in self._parts()]
+        return [self._sign * part.head for part in self.parts()]
 
     def keys(self, count: int) -> list[int]:
         """The keys of the first `count` runs, in order."""
-        parts = nlargest(count, self._parts(), key=attrgetter("head"))
+        parts = nlargest(count, self.parts(), key=attrgetter("head"))
         # So many runs, the heads of the parts, are of this rank or a higher one.
         floor = parts[-1].head if parts and len(parts) == count else None
         enough = floor is not None
         ranks: list[int] = []
         while parts and (floor is None or parts[0].head >= floor):
             now, parts = parts[:_PARTS], parts[_PARTS:]
+            found = _ask([self.look(part.common, count, floor) for part in now])
             # A set: a run that moves meanwhile may be met in two parts.
-            ranks = nlargest(
-                count, {*ranks, *(rank for _number, rank in self._read(now, count, floor))}
-            )
+            ranks = nlargest(count, {*ranks, *(self._sign * key for some in found for key in some)})
             floor = ranks[-1] if len(ranks) == count else floor
         if enough and len(ranks) < count:
             return self.keys(count)  # a head has moved on: what lies below it was not read
         return [self._sign * rank for rank in ranks]
 
-    def tally(self, most: int) -> Counter[str]:
-        """How many runs there are of each status, counted up to `most`."""
-        parts = list(self._parts())
-        counts: Counter[str] = Counter()
-        while parts:
-            now, parts = parts[:_PARTS], parts[_PARTS:]
-            counts.update(now[number].common["status"] for number, _rank in self._read(now, most))
-            parts = [part for part in parts if counts[part.common["status"]] < most]
-        return Counter({status: min(count, most) for status, count in counts.items()})
+    def opening(self, count: int, parts: Iterable[_Part]) -> _Opening:
+        """As `keys` reads these parts, of a list that is short enough to be read at once."""
+        chosen = nlargest(count, parts, key=attrgetter("head"))
+        floor = chosen[-1].head if chosen and len(chosen) == count else None
+        looks = [self.look(part.common, count, floor) for part in chosen]
+        return _Opening(looks, floor is not None)
 
-    def _parts(self) -> Iterator[_Part]:
+    def parts(self) -> Iterator[_Part]:
         """The parts that hold any of the wanted runs."""
         every = product(*self._columns.values())
-        while some := list(islice(every, _HEADS)):
+        while some := list(islice(every, _LOOKS)):
             parts = [dict(zip(self._columns, values, strict=True)) for values in some]
-            for number, head in self._heads([_equal(part) for part in parts]):
-                if head is not None:
-                    yield _Part(self._sign * head, parts[number])
+            for part, found in zip(parts, _ask([self._head(part) for part in parts]), strict=True):
+                for key in found:
+                    if key is not None:
+                        yield _Part(self._sign * key, part)
 
-    def _heads(self, parts: Sequence[_Where]) -> Sequence[tuple[int, int | None]]:
-        """The first key in each of the parts, with the part's number."""
+    def _head(self, common: Mapping[str, Any]) -> _Look:
+        """A look for the first key of a part."""
         if self._exactly:
-            return self._first(parts, 1)
+            return self.look(common, 1)
         # One look into the index for each, whatever a planner may think of it.
-        end = "MAX" if self._sign > 0 else "MIN"
-        return _ask(
-            lambda number, where: f"SELECT {number}, {end}(id) FROM {self._table}{where}",
-            [part + self._edges for part in parts],
-        )
+        rest, values = self._of(_equal(common) + self._edges)
+        return _Look("MAX(id)" if self._sign > 0 else "MIN(id)", rest, values)
 
-    def _read(
-        self, parts: Sequence[_Part], count: int, floor: int | None = None
-    ) -> Iterator[tuple[int, int]]:
-        """The first `count` ranks of each of the parts, down to `floor`, with the part's number."""
+    def look(self, common: Mapping[str, Any], count: int, floor: int | None = None) -> _Look:
+        """A look for the first `count` keys of a part, down to the rank `floor`."""
         edge: _Where = ()
         if floor is not None:
             edge = (("id >= %s" if self._sign > 0 else "id <= %s", self._sign * floor),)
-        for number, key in self._first([_equal(part.common) + edge for part in parts], count):
-            yield number, self._sign * key
-
-    def _first(self, parts: Sequence[_Where], count: int) -> list[tuple[int, int]]:
+        rest, values = self._of(_equal(common) + edge + self._edges + self._exactly)
         order = f"ORDER BY id {'DESC' if self._sign > 0 else 'ASC'} LIMIT {count}"
-        return _ask(
-            lambda number, where: (
-                f"SELECT {number}, id FROM "
-                f"(SELECT id FROM {self._table}{where} {order}) AS part{number}"
-            ),
-            [part + self._edges + self._exactly for part in parts],
-        )
+        return _Look("id", rest, values, order)
 
-
-def _ask(statement: Callable[[int, str], str], every: Sequence[_Where]) -> list[tuple[int, Any]]:
-    """The rows of one statement for each of these conditions, all asked at once."""
-    statements = []
-    values: list[Any] = []
-    for number, conditions in enumerate(every):
+    def _of(self, conditions: _Where) -> tuple[str, list[Any]]:
         where = " AND ".join(condition for condition, _value in conditions)
-        statements.append(statement(number, f" WHERE {where}" if where else ""))
-        values += [value for _condition, value in conditions]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(statements), values)
-        rows: list[tuple[int, Any]] = cursor.fetchall()
-    return rows
+        values = [value for _condition, value in conditions]
+        return f"FROM {self._table}{f' WHERE {where}' if where else ''}", values
+
+
+class _Tally:
+    """How many runs there are of each status in some parts, counted up to `most`.
+
+    Each part is read as far as a few runs, and those that have more are read again and further. So a part that is
+    read far is one of few.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._counts: Counter[str] = Counter()
+        self._open: list[tuple[_Reading, _Part]] = []
+        self._most, self._limit = most, min(_FEW, most)
+
+    def add(self, reading: _Reading, parts: Iterable[_Part]) -> None:
+        self._open += [(reading, part) for part in parts]
+
+    def looks(self) -> list[_Look]:
+        return [reading.look(part.common, self._limit) for reading, part in self._open]
+
+    def take(self, found: Sequence[Sequence[int]]) -> None:
+        """What the looks have found: a part with fewer runs than was asked for is counted."""
+        longer = []
+        at_least = Counter(self._counts)
+        for (reading, part), keys in zip(self._open, found, strict=True):
+            status = part.common["status"]
+            at_least[status] += len(keys)
+            if len(keys) < self._limit:
+                self._counts[status] += len(keys)
+            else:
+                longer.append((reading, part))
+        for status, count in at_least.items():
+            if count >= self._most:
+                self._counts[status] = self._most
+        self._open = [each for each in longer if at_least[each[1].common["status"]] < self._most]
+        few = len(self._open) <= _PARTS
+        self._limit = self._most if few else min(self._limit * _TIMES, self._most)
+
+    def finished(self) -> Counter[str]:
+        while self._open:
+            self.take(_ask(self.looks()))
+        return self._counts
+
+
+def _ask(looks: Sequence[_Look]) -> list[list[Any]]:
+    """What each of the looks finds, many of them asked at once."""
+    found: list[list[Any]] = [[] for _look in looks]
+    for first in range(0, len(looks), _LOOKS):
+        some = looks[first : first + _LOOKS]
+        union = " UNION ALL ".join(look.numbered(first + n) for n, look in enumerate(some))
+        with connection.cursor() as cursor:
+            cursor.execute(union, [value for look in some for value in look.values])
+            for number, key in cursor.fetchall():
+                found[number].append(key)
+    return found
 
 
 def _equal(values: Mapping[str, Any]) -> _Where:

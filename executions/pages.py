@@ -35,7 +35,7 @@ from spaces.access import may, permissions_in, spaces_allowing
 from spaces.models import Space
 from spaces.working import focus_of
 
-_RECENT = 10
+_RUNNING, _RECENT = 20, 10
 #: Databases refuse to look for much more.
 _LONGEST_SEARCH = 100
 _COUNTED = 1000
@@ -59,32 +59,26 @@ def home(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     space = focus_of(request)
     shown = _shown(actor, **_within(space))
-    counts, over = _counts(shown)
+    ends = [Status.FAILED, Status.COMPLETED]
+    lately = timezone.now() - timedelta(days=1)
+    (running, recent), found = shown.glance(
+        [(ALIVE, _RUNNING), (TERMINAL, _RECENT)], [(ALIVE, None), (ends, lately)], _COUNTED + 1
+    )
     context = {
-        "running": shown.but(statuses=ALIVE).newest(20),
-        "recent": shown.but(statuses=TERMINAL).newest(_RECENT),
+        "running": running,
+        "recent": recent,
         "robots": _runnable(actor, Robot.objects.visible_to(actor).filter(**_within(space)))
         .select_related("space")
         .order_by("-updated_at")[:8],
         "focus": space,
-        "counts": counts,
-        "over": over,
+        # How many runs wait and run, and how those of the last 24 hours ended. Nobody counts beyond a thousand: the
+        # page must not grow slower with history.
+        "counts": {each.lower(): min(found[each], _COUNTED) for each in (*ALIVE, *ends)},
+        "over": {status.lower() for status, count in found.items() if count > _COUNTED},
         # Asked by the empty page alone.
         "can_publish": lambda: spaces_allowing(actor, "robot.publish").exists(),
     }
     return render(request, "home.html", context)
-
-
-def _counts(shown: History) -> tuple[dict[str, int], set[str]]:
-    """How many runs wait and run, and how those of the last 24 hours ended; and of which there are more.
-
-    Nobody counts beyond a thousand, for the page must not grow slower with history.
-    """
-    ends = [Status.FAILED, Status.COMPLETED]
-    lately = shown.but(statuses=ends, since=timezone.now() - timedelta(days=1))
-    found = shown.but(statuses=ALIVE).tally(_COUNTED + 1) + lately.tally(_COUNTED + 1)
-    counts = {status.lower(): min(found[status], _COUNTED) for status in (*ALIVE, *ends)}
-    return counts, {status.lower() for status, count in found.items() if count > _COUNTED}
 
 
 def _runnable(actor: Actor, found: QuerySet[Robot]) -> QuerySet[Robot]:

@@ -1,11 +1,14 @@
 """Inviting everybody of a table, and telling what came of each row."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -14,12 +17,18 @@ from accounts.models import User
 from accounts.refusals import Forbidden, Refused
 from enterprises.models import Enterprise
 from joining.models import InviteRole
+from joining.pace import spend_rows
+from joining.seats import TooManyUsers, no_seat, seats_of
 from joining.services import invite_user, require_at
 from joining.tables import Row
 from spaces.models import Space
 
 #: How many accounts one statement looks for.
 _AT_ONCE = 100
+_INVITED = "invited"
+_LONGEST_NAME = 150
+_NAME = re.compile(r"(?=.*[^\W_])[\w.+:|-]+(@[\w.+:|-]+)?")
+_PHONE = re.compile(r"\+?[\d ().-]*\d[\d ().-]*")
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,27 @@ class Outcome:
 def invite_all(
     place: Space | Enterprise, rows: Sequence[Row], role: InviteRole, *, by: Actor
 ) -> list[Outcome]:
-    """Invite each of these user names, phones that are user names, or e-mails. Each row stands for itself."""
+    """Invite each of these user names, phones that are user names, or e-mails. Each row stands for itself.
+
+    TooOften where `by` has named too many people already. Once there is no seat left, nothing is told of whom the
+    rest of the rows name.
+    """
     require_at(by, "invite.create", place)
+    spend_rows(len(rows), by=by)
+    seats = seats_of(place)
     known = _users_named({row.account.casefold() for row in rows if row.account})
-    return [_invite(place, row, known, role, by) for row in rows]
+    outcomes: list[Outcome] = []
+    full = no_seat(place, seats) if seats.free < 1 else None
+    for row in rows:
+        if full is not None:
+            outcomes.append(Outcome(row, full.code, str(full)))
+            continue
+        outcome = _invite(place, row, known, role, by)
+        outcomes.append(outcome)
+        taken = sum(each.code == _INVITED for each in outcomes)
+        if outcome.code == TooManyUsers.code or taken == seats.free:
+            full = no_seat(place, seats)
+    return outcomes
 
 
 def _invite(
@@ -47,10 +73,10 @@ def _invite(
     role: InviteRole,
     by: Actor,
 ) -> Outcome:
-    if not row.account:
-        return Outcome(row, "malformed", _("No account can be like this."))
-    uids = known.get(row.account.casefold(), set())
+    uids = known.get(row.account.casefold(), set()) if row.account else set()
     if not uids:
+        if not _may_be_account(row.account):
+            return Outcome(row, "malformed", _("No account can be like this."))
         return Outcome(row, "no_such_user", _("There is no such user."))
     if len(uids) > 1:
         return Outcome(row, "ambiguous", _("Several users have this e-mail."))
@@ -60,7 +86,21 @@ def _invite(
         raise  # of none of them, then
     except Refused as error:
         return Outcome(row, error.code, str(error))
-    return Outcome(row, "invited", _("Invited."))
+    return Outcome(row, _INVITED, _("Invited."))
+
+
+def _may_be_account(text: str) -> bool:
+    """Whether somebody might be called so: by a user name, an e-mail, a uid of an identity provider, or a phone.
+
+    User names may have an @ anywhere. Who writes one at an end, or two of them, means an e-mail and has mistyped it.
+    """
+    if _NAME.fullmatch(text) or _PHONE.fullmatch(text):
+        return len(text) <= _LONGEST_NAME
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _users_named(names: set[str]) -> dict[str, set[str]]:

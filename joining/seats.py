@@ -38,8 +38,12 @@ def seats_of(place: Space | Enterprise) -> Seats:
 def require_seat(place: Space | Enterprise) -> None:
     seats = seats_of(place)
     if seats.free < 1:
-        raise TooManyUsers(
-            _("%(name)s has its %(limit)d users, open invites among them: there is no seat left.")
-            % {"name": place.name, "limit": seats.limit},
-            details={"limit": seats.limit},
-        )
+        raise no_seat(place, seats)
+
+
+def no_seat(place: Space | Enterprise, seats: Seats) -> TooManyUsers:
+    return TooManyUsers(
+        _("%(name)s has its %(limit)d users, open invites among them: there is no seat left.")
+        % {"name": place.name, "limit": seats.limit},
+        details={"limit": seats.limit},
+    )

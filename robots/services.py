@@ -51,12 +51,16 @@ def describe_robot(robot: Robot, *, by: Actor, name: str | None, description: st
     """Change the name, the description, or both; None leaves as it is."""
     with attempt("robot.describe", robot, by=by):
         require(by, "robot.edit", space=robot.space)
-        robot.name = robot.name if name is None else checked_name(name)
+        changed = ["updated_at"]
+        if name is not None:
+            robot.name = checked_name(name)
+            changed.append("name")
         if description is not None:
             robot.description = _checked_description(description)
+            changed.append("description")
         try:
             with recording():
-                robot.save(update_fields=["name", "description", "updated_at"])
+                robot.save(update_fields=changed)
         except IntegrityError:
             raise _name_taken(robot) from None
         return robot

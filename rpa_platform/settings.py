@@ -273,6 +273,8 @@ RPA_FREE_SPACES = read.number("RPA_FREE_SPACES", 1, least=0, most=1_000_000)
 RPA_PRO_SPACES = read.number("RPA_PRO_SPACES", 10, least=0, most=1_000_000)
 RPA_TEAM_SPACES = read.number("RPA_TEAM_SPACES", 10_000, least=0, most=1_000_000)
 RPA_ENTERPRISE_SPACES = read.number("RPA_ENTERPRISE_SPACES", 10_000, least=0, most=1_000_000)
+# Whom one user may name in tables of people to invite.
+RPA_INVITE_RATE = read.rate("RPA_INVITE_RATE", "2000/day")
 RPA_FREE_USERS = read.number("RPA_FREE_USERS", 5, least=1, most=1_000_000)
 RPA_PRO_USERS = read.number("RPA_PRO_USERS", 10, least=1, most=1_000_000)
 RPA_TEAM_USERS = read.number("RPA_TEAM_USERS", 10_000, least=1, most=1_000_000)

@@ -1,7 +1,8 @@
 """What may be done with spaces and their members; how one becomes a member is told in `joining`.
 
-Lock order: the enterprise's row, the space's, the owner's. Every deed that changes who belongs to a space, or how
-many spaces there are, takes those that there are first: what it then reads stays true until it is done.
+Lock order: the enterprise's row, the space's, the owner's. Every deed that changes who belongs to a space, what it
+is called, or how many spaces there are, takes those that there are first: what it then reads stays true until it is
+done.
 """
 
 from typing import Any
@@ -95,16 +96,24 @@ def change_space(
     description: str | None = None,
     avatar_url: str | None = None,
 ) -> Space:
-    """Change what is given; None leaves as it is."""
+    """The space with what is given changed; None leaves as it is."""
+    space = locked(space)
     _require_rule(by, space, personal="space.edit_personal", shared="space.edit")
-    space.name = space.name if name is None else tidy_name(name)
+    changed = ["update_time"]
+    if name is not None:
+        space.name = tidy_name(name)
+        changed.append("name")
     if description is not None:
         space.description = _checked_description(description)
+        changed.append("description")
     if avatar_url is not None:
         space.avatar_url = picture_address("avatar_url", avatar_url)
+        changed.append("avatar_url")
+    if len(changed) == 1:
+        return space
     try:
         with recording():
-            space.save(update_fields=["name", "description", "avatar_url", "update_time"])
+            space.save(update_fields=changed)
     except IntegrityError:
         raise _name_taken(space) from None
     return space
@@ -141,6 +150,14 @@ def locked(space: Space) -> Space:
     if found is None:
         raise NotFound(_("Not found."))
     return found
+
+
+def _lock_enterprise(space: Space) -> None:
+    """Alive or not. A change of the name, or of whether it is deleted, writes a key that the enterprise is part of:
+    MariaDB then wants the enterprise's row with the space's in hand, against the order of locks.
+    """
+    if space.enterprise_id is not None:
+        Enterprise.objects.select_for_update().filter(pk=space.enterprise_id).first()
 
 
 @audited("space.member_role")
@@ -207,7 +224,8 @@ def delete_space(space: Space, *, by: Actor) -> None:
 
 @audited("space.delete")
 def hide_space(space: Space) -> None:
-    """As `delete_space`, for the admin, which says who may."""
+    """As `delete_space`, for the admin, which says who may; in a deleted enterprise, too."""
+    _lock_enterprise(space)
     living = Space.objects.filter(pk=space.pk, deleted=False)
     if not living.update(deleted=True, update_time=timezone.now()):
         raise NotFound(_("Not found."))
@@ -244,6 +262,7 @@ def unhide_space(space: Space) -> Space:
             )
         _check_limit(enterprises.locked(space.enterprise))
     else:
+        Space.objects.select_for_update().filter(pk=space.pk).first()
         owner = space.members.filter(role=SpaceRole.OWNER).select_related("user").first()
         _check_personal_limit(owner.user if owner else space.creator, of_type=SpaceType(space.type))
     try:

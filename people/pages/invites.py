@@ -127,18 +127,24 @@ def invite_table(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
         return redirect(frame.urls["invite"])  # who chooses another language there comes back here
     form = TableForm(frame.given_roles, request.POST, request.FILES)
     outcomes: list[Any] = []
+    failures: list[Refused] = []
 
     def send() -> None:
-        require_pace(request)
-        file = form.cleaned_data["file"]
-        role = InviteRole(form.cleaned_data["role"])
-        asked = read_accounts(file, file.name)
-        outcomes.extend(invite_all(frame.place, asked, role, by=frame.actor))
+        try:
+            require_pace(request)
+            file = form.cleaned_data["file"]
+            role = InviteRole(form.cleaned_data["role"])
+            asked = read_accounts(file, file.name)
+            outcomes.extend(invite_all(frame.place, asked, role, by=frame.actor))
+        except Refused as error:
+            failures.append(error)
+            raise
 
     context: dict[str, Any] = {"frame": frame, "table": form, "roles": frame.given_roles}
     if not (form.is_valid() and fill_in(form, send)):
         context |= {"q": "", "candidates": [], "failure": None, "role": ""}
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        late = any(isinstance(each, TooOften) for each in failures)
+        status = HTTPStatus.TOO_MANY_REQUESTS if late else HTTPStatus.UNPROCESSABLE_ENTITY
         return render(request, "people/invite.html", context, status=status)
     rows = [[str(each.row.number), each.row.account, each.code, each.message] for each in outcomes]
     file = as_csv(["row", "account", "result", "message"], rows)

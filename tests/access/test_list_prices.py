@@ -31,7 +31,7 @@ LONGEST_IN = 201
 
 #: How many queries a list costs the operator: the session and its user, on pages the header, then the list.
 PAGES = {
-    "": 14,
+    "": 10,
     "robots/": 9,
     "robots/<uuid:uid>/": 11,
     "executions/": 8,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from executions import history as module
-from executions.choices import TERMINAL, FailureReason, Origin, Status
+from executions.choices import ALIVE, TERMINAL, FailureReason, Origin, Status
 from executions.history import History
 from executions.models import Execution
 from robots.models import Robot
@@ -70,7 +70,7 @@ def robots(space: Space) -> list[Robot]:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few at a time that a few runs take many statements."""
-    for name, few in (("_HEADS", 3), ("_PARTS", 2), ("_ROWS", 4)):
+    for name, few in (("_LOOKS", 3), ("_PARTS", 2), ("_ROWS", 4), ("_FEW", 1), ("_TIMES", 2)):
         monkeypatch.setattr(module, name, few)
 
 
@@ -123,7 +123,28 @@ def test_a_history_is_the_plain_query_cut(
             of_each = Counter(found.filter(status__in=statuses).values_list("status", flat=True))
             tally = history.but(statuses=statuses).tally(count)
             assert +tally == +Counter({each: min(n, count) for each, n in of_each.items()})
+            at_once = History(rows=Execution.objects.all(), robots=asked["robots"])
+            check_glance(at_once, plain({"robots": asked["robots"], **NO_FILTERS}), count, since)
         transaction.set_rollback(True)
+
+
+#: What lists at a glance are not asked by.
+NO_FILTERS: dict[str, Any] = {"since": None, "until": None}
+
+
+def check_glance(
+    history: History, found: QuerySet[Execution], count: int, since: datetime | None
+) -> None:
+    """Lists and tallies that are read together are what each of them is by itself."""
+    lists, counts = history.glance(
+        [(ALIVE, count), (TERMINAL, 3)], [(ALIVE, None), ([Status.FAILED], since)], count
+    )
+    assert lists[0] == list(found.filter(status__in=ALIVE).order_by("-pk")[:count])
+    assert lists[1] == list(found.filter(status__in=TERMINAL).order_by("-pk")[:3])
+    lately = found if since is None else found.filter(requested_at__gte=since)
+    runs = [*found.filter(status__in=ALIVE), *lately.filter(status=Status.FAILED)]
+    of_each = Counter(run.status for run in runs)
+    assert +counts == +Counter({each: min(n, count) for each, n in of_each.items()})
 
 
 def make(robots: list[Robot], people: dict[str, User], drawn: list[Any]) -> int:
@@ -159,14 +180,14 @@ def test_what_no_index_knows_is_said() -> None:
 
 def moving(monkeypatch: pytest.MonkeyPatch, move: Callable[[], object]) -> None:
     """Have `move` done once, between the look for the heads and the reading of the parts."""
-    read, moves = module._Reading._read, [move]
+    look, moves = module._Reading.look, [move]
 
     def late(self: Any, *arguments: Any) -> Any:
         if moves:
             moves.pop()()
-        return read(self, *arguments)
+        return look(self, *arguments)
 
-    monkeypatch.setattr(module._Reading, "_read", late)
+    monkeypatch.setattr(module._Reading, "look", late)
 
 
 def test_a_run_that_moves_meanwhile_cuts_no_list_short(
@@ -183,13 +204,17 @@ def test_a_run_that_moves_meanwhile_cuts_no_list_short(
     ended = {"status": Status.COMPLETED, "finished_at": START}
     moving(monkeypatch, lambda: Execution.objects.filter(pk=newest.pk).update(**ended))
     assert running.newest(2) == others
+    newest = others[0]
+    moving(monkeypatch, lambda: Execution.objects.filter(pk=newest.pk).update(**ended))
+    lists, _counts = running.but(statuses=()).glance([([Status.RUNNING], 1)], [], 1)
+    assert lists == [others[1:]]
 
 
 def test_a_run_that_is_met_in_two_parts_is_shown_once(
     robots: list[Robot], people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PARTS", 1)
-    monkeypatch.setattr(module, "_HEADS", 1)
+    monkeypatch.setattr(module, "_LOOKS", 1)
     make(
         robots,
         people,

@@ -45,6 +45,7 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         ("RPA_TEAM_USERS", "x", "Use 1 to 1000000."),
         ("RPA_ENTERPRISE_USERS", "x", "Use 1 to 1000000."),
         ("RPA_SEARCH_RATE", "often", "is no rate"),
+        ("RPA_INVITE_RATE", "0/day", "is no rate"),
         ("RPA_ENGINE", "celery", "Set RPA_BROKER_URL to redis://host:6379/1 or amqp://"),
         ("RPA_BROKER_URL", "kafka://u:p@host", "RPA_BROKER_URL=kafka://host is no broker."),
         ("RPA_BROKER_URL", "amqp://host:port", "the port a number"),

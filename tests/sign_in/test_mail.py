@@ -134,6 +134,32 @@ def test_signing_up_proves_the_address_first(db: None, settings: Any) -> None:
     assert Client().get(path).status_code == 410
 
 
+def test_nobody_signs_up_to_learn_the_names_of_others(
+    people: dict[str, User], settings: Any
+) -> None:
+    """Neither with one mail nor with several; who has an address of their own is not kept out."""
+    settings.RPA_OPEN_SIGN_UP = True
+
+    def tried(path: str, name: str, address: str = "10.1.1.1") -> Any:
+        form = {"username": name, "password": "12345"}
+        return Client(REMOTE_ADDR=address).post(path, form)
+
+    for number in range(3):
+        ask(f"ann{number}@example.org", "account_signup")
+        path = link()
+        codes = [tried(path, f"alice{n}").status_code for n in range(25)]
+        assert codes == [422] * 20 + [429] * 5
+        assert "alice" not in tried(path, "alice").content.decode()
+    ask("ann3@example.org", "account_signup")
+    path = link()
+    refused = tried(path, "alice")
+    assert refused.status_code == 429
+    assert int(refused["Retry-After"]) > 0
+    assert tried(path, "alice", "10.1.1.2").status_code == 422
+    form = {"username": "ann", "password": NEW}
+    assert Client(REMOTE_ADDR="10.1.1.2").post(path, form)["Location"] == "/"
+
+
 def test_signing_up_is_closed_unless_it_is_opened(db: None) -> None:
     assert ask("ann@example.org", "account_signup").status_code == 404
     assert mail.outbox == []

@@ -20,6 +20,7 @@ from robots import services as robots
 from robots.models import Robot
 from sharing import services as sharing
 from sharing.models import Share
+from spaces.keys import make_key
 from spaces.models import Space, SpaceRole, SpaceType
 from tests.commands.calling import called
 from tests.factories import make_execution, make_robot, make_space
@@ -172,6 +173,44 @@ def test_nobody_is_deleted_who_is_the_first_of_something(firm: Firm, operator: C
     Space.objects.filter(name="Own").delete()
     assert operator.post(path, {"post": "yes"}).status_code == 302
     assert not User.objects.filter(pk=zoe.pk).exists()
+
+
+def test_what_goes_with_people_is_told_by_kinds_in_few_queries(
+    firm: Firm, operator: Client, django_assert_max_num_queries: Any
+) -> None:
+    """However much there is of each, and however many are to go."""
+    zoe, sue, stan = (firm.people[who] for who in ("zoe", "sue", "stan"))
+    joining.invite_user(firm.space, zoe.uid, InviteRole.MEMBER, by=firm.actor("stan"))
+    make_key(firm.space, by=firm.actor("sue"), name="of sue")
+    make_execution(make_robot(firm.space), stan)
+    member = {"enterprise members", "space members"}
+    asked: dict[User, tuple[set[str], set[str], set[str]]] = {
+        zoe: ({"invites"}, set(), {"invite"}),
+        sue: (
+            member | {"API keys", "API keys of spaces"},
+            set(),
+            {"API key", "API key of a space"},
+        ),
+        stan: (
+            member | {"invites"},
+            {"executions", "robot versions", "robots", "space members", "spaces"},
+            {"invite"},
+        ),
+    }
+    for user, (going, holding, lacking) in asked.items():
+        with django_assert_max_num_queries(8):
+            answer = operator.get(reverse("admin:accounts_user_delete", args=[user.pk]))
+        assert answer.context["deleted_objects"] == [user.username, sorted(going)]
+        said = [f"{user.username}: {each}" for each in sorted(holding)]
+        assert answer.context["protected"] == said
+        assert set(answer.context["perms_lacking"]) == lacking
+    form = {"action": "delete_selected", "_selected_action": [zoe.pk, sue.pk, stan.pk]}
+    with django_assert_max_num_queries(10):
+        answer = operator.post(reverse("admin:accounts_user_changelist"), form)
+    assert len(answer.context["protected"]) == 5
+    gary = firm.people["gary"]
+    operator.post(reverse("admin:accounts_user_delete", args=[gary.pk]), {"post": "yes"})
+    assert not User.objects.filter(pk=gary.pk).exists()
 
 
 def test_operators_say_what_an_enterprise_has_been_promised(firm: Firm, operator: Client) -> None:

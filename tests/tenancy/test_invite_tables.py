@@ -77,6 +77,21 @@ def test_each_row_is_told_what_came_of_it(firm: Firm, kind: str) -> None:
     assert Invite.objects.count() == 3
 
 
+def test_empty_rows_are_no_rows(firm: Firm) -> None:
+    """However many there are between those that are read, each of these is told of."""
+    names = [f"nobody{number}" for number in range(500)]
+    text = "\r\r\n".join(["Username", *names])
+    told = results(send(firm, "a.csv", text.encode()))
+    assert [name for _row, name, _result in told] == names
+    rows: list[list[str]] = [[] for _row in range(399)]
+    told = results(send(firm, "a.xlsx", workbook(*rows, *[[name] for name in names])))
+    assert [(row, name) for row, name, _result in told] == [
+        (str(number), name) for number, name in enumerate(names, 400)
+    ]
+    for data in (text + "\r\rone more", text + "\r\rone\rand another"):
+        assert send(firm, "a.csv", data.encode()).status_code == 413
+
+
 def test_a_table_for_an_enterprise(firm: Firm) -> None:
     path = firm.at("invites/table/")
     assert results(send(firm, "a.csv", b"zoe\nstan\n", "olga", path)) == [
@@ -94,6 +109,60 @@ def test_rows_beyond_the_seats_are_told_so(firm: Firm, settings: Any) -> None:
         ["1", "zoe", "invited"],
         ["2", "ann", "too_many_users"],
     ]
+
+
+def test_without_a_seat_nothing_is_told_of_anybody(firm: Firm, settings: Any) -> None:
+    """Neither who has an account, nor who is a member."""
+    settings.RPA_TEAM_USERS = 3
+    make_user("ann")
+    for first in ("invited", "too_many_users"):
+        told = results(send(firm, "a.csv", b"zoe\nann\nnobody\nstan\na b c!!\n"))
+        assert [result for _row, _name, result in told] == [first, *["too_many_users"] * 4]
+
+
+def test_the_rows_of_all_tables_are_limited(firm: Firm, settings: Any) -> None:
+    """Of each user by themselves, in the API and on pages; a table that is too long costs nothing."""
+    settings.RPA_INVITE_RATE = "5/day"
+    page = f"/spaces/{firm.space.pk}/invite/table/"
+    data = b"nobody1\nnobody2\nnobody3\n"
+    assert len(results(send(firm, "a.csv", data))) == 3
+    refused = send(firm, "a.csv", data)
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert 0 < int(refused["Retry-After"]) <= 24 * 3600
+    client = firm.api(firm.people["stan"])
+    table = {"file": SimpleUploadedFile("a.csv", data), "role": 3}
+    answer = client.post(page, table, format="multipart")
+    assert answer.status_code == 429
+    assert "5/day" in answer.content.decode()
+    assert len(results(send(firm, "a.csv", b"nobody1\nnobody2\n"))) == 2
+    assert send(firm, "a.csv", b"zoe\n").status_code == 429
+    assert len(results(send(firm, "a.csv", data, "sue"))) == 3
+    for _table in range(3):
+        assert len(results(send(firm, "a.csv", data, "root"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("account", "result"),
+    [
+        *[(each, "malformed") for each in ("not an e-mail@@", "a b c!!", "foo@", "@@@", "@foo")],
+        *[(each, "malformed") for each in ("12-34 abc/", "a@b@c.org", "...", "x" * 200, "+")],
+        *[
+            (each, "no_such_user")
+            for each in ("nobody", "no.body-x", "张三", "a@b.org", "ann@corp")
+        ],
+        *[
+            (each, "no_such_user")
+            for each in ("+86 138-0013-8000", "(010) 1234", "auth0|5f7c", "7")
+        ],
+        *[(each, "no_such_user") for each in ('"a!b"@example.org', "o'neil@example.org")],
+    ],
+)
+def test_what_nobody_can_be_called_is_malformed(firm: Firm, account: str, result: str) -> None:
+    """Unless somebody is."""
+    assert results(send(firm, "a.xlsx", workbook([account])))[0][2] == result
+    if len(account) <= 150:
+        make_user(account)
+        assert results(send(firm, "a.xlsx", workbook([account])))[0][2] == "invited"
 
 
 def test_an_e_mail_of_several_names_none_of_them(firm: Firm) -> None:
@@ -122,6 +191,11 @@ def forged(**parts: bytes) -> bytes:
     return file.getvalue()
 
 
+def sheet(rows: bytes) -> bytes:
+    space = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return b'<worksheet xmlns="%s"><sheetData>%s</sheetData></worksheet>' % (space, rows)
+
+
 ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>'
 FILES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
 HOSTILE: list[tuple[str, bytes, int]] = [
@@ -138,8 +212,14 @@ HOSTILE: list[tuple[str, bytes, int]] = [
     ("a.xlsx", forged(sheet1=ENTITIES), 422),
     ("a.xlsx", forged(sharedStrings=FILES), 422),
     ("a.xlsx", forged(sharedStrings=FILES.decode().encode("utf-16")), 422),
-    ("a.xlsx", forged(sheet1=b"<x>" * 100_000), 422),
-    ("a.xlsx", forged(sheet1=b" " * (17 * 1024 * 1024)), 413),
+    ("a.xlsx", forged(sheet1=b"<x>" * 30_000), 422),
+    ("a.xlsx", forged(sheet1=b" " * (5 * 1024 * 1024)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row>" + b"<c/>" * 250_000 + b"</row>")), 413),
+    ("a.xlsx", forged(sheet1=sheet(b'<row r="1"/>' * 150_000)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row/>" * 20_000)), 413),
+    ("a.xlsx", forged(sheet1=sheet(b'<row r="1048576"/>')), 413),
+    ("a.xlsx", forged(sheet1=sheet(b"<row r='1'/><row spans='1:2' r='1'/>")), 422),
+    ("a.csv", b"\n" * 11_000, 413),
     ("a.xlsx", forged(**{f"part{number}": b"" for number in range(300)}), 413),
     ("a.xlsx", workbook(*[["x"]] * 600), 413),
 ]

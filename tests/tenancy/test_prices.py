@@ -9,11 +9,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from enterprises.models import EnterpriseUser
+from executions.choices import TERMINAL, Origin, Status
+from executions.models import Execution
 from joining.models import Application, Invite
+from robots.models import Robot
 from sharing.models import Share
 from spaces.models import Space, SpaceRole, SpaceUser
 from tests.api.helpers import pages
-from tests.factories import make_user
+from tests.factories import make_robot, make_user
 from tests.tenancy.firm import Firm
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +115,67 @@ def test_a_large_enterprise_costs_no_more(firm: Firm, django_assert_max_num_quer
                 answer = client.get(path)
             assert answer.status_code == 200, path
             assert len(answer.content) < 1_000_000, path
+
+
+def test_a_robot_in_each_of_two_hundred_spaces_costs_no_more(
+    firm: Firm, django_assert_max_num_queries: Any
+) -> None:
+    """Nor do runs of every kind of each of them, so many of one that nobody counts them."""
+    olga, people = firm.people["olga"], [firm.people[who] for who in ("olga", "gary", "sue")]
+    pattern = make_robot(firm.space)
+    rooms = [Space(name=f"S{n}", creator=olga, enterprise=firm.enterprise) for n in range(200)]
+    models.QuerySet(Space).bulk_create([_stamped(room) for room in rooms])
+    rooms = list(Space.objects.filter(name__startswith="S").order_by("pk"))
+    models.QuerySet(SpaceUser).bulk_create(
+        SpaceUser(space=room, user=user, role=1 if user == olga else 3, **_NOW)
+        for room in rooms
+        for user in people
+    )
+    models.QuerySet(Robot).bulk_create(
+        Robot(space=room, name="one", created_by=olga, enabled_version=pattern.enabled_version)
+        for room in rooms
+    )
+    robots = list(Robot.objects.filter(name="one").order_by("pk"))
+    kinds = [*Status.values, *[Status.FAILED] * 25]
+    _add_runs([(robot, kind) for kind in kinds for robot in robots])
+    _add_runs([(robots[0], Status.PENDING)] * 1100)
+    for who in ("olga", "gary", "sue", "root"):
+        client = firm.api(firm.people[who])
+        for page in ("/", "/?space=", "/robots/", "/executions/", "/executions/?status=FAILED"):
+            with django_assert_max_num_queries(MOST_QUERIES):
+                answer = client.get(page)
+            assert answer.status_code == 200, page
+        home = client.get("/").context
+        said = home["counts"]
+        assert said == {"pending": 1000, "running": 200, "completed": 200, "failed": 1000}
+        assert home["over"] == {"pending", "failed"}
+        assert [len(home[name]) for name in ("running", "recent")] == [20, 10]
+
+
+def _stamped(space: Space) -> Space:
+    space.create_time = space.update_time = timezone.now()
+    return space
+
+
+def _add_runs(of: list[tuple[Robot, str]]) -> None:
+    now = timezone.now()
+    Execution.objects.bulk_create(
+        [
+            Execution(
+                robot=robot,
+                version_id=robot.enabled_version_id,
+                space_id=robot.space_id,
+                requested_by_id=robot.created_by_id,
+                origin=Origin.API,
+                status=status,
+                timeout_seconds=1,
+                requested_at=now,
+                finished_at=now if status in TERMINAL else None,
+            )
+            for robot, status in of
+        ],
+        batch_size=500,
+    )
 
 
 _NOW: dict[str, Any] = {"create_time": timezone.now(), "update_time": timezone.now()}

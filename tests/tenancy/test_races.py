@@ -12,14 +12,15 @@ from accounts.actors import Actor
 from accounts.refusals import Refused
 from audit.chain import verify
 from enterprises import services as enterprises
-from enterprises.models import EnterpriseRole, EnterpriseUser
+from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser
 from enterprises.purging import purge_enterprise
 from executions import services as executions
 from executions.choices import Origin, Status
 from executions.models import Execution
 from joining import services as joining
-from joining.models import Application, InviteRole, InviteStatus
+from joining.models import Application, Invite, InviteRole, InviteStatus
 from joining.seats import seats_of
+from robots import services as robots
 from robots.models import Robot
 from spaces import services as spaces
 from spaces.models import Space, SpaceRole, SpaceUser
@@ -166,6 +167,80 @@ def test_runs_and_deletions_at_the_same_moment_leave_nothing_waiting(firm: Firm)
         )
         outcomes(request, partial(spaces.delete_space, space, by=firm.actor("gary")), request)
     assert not Execution.objects.unfinished().exists()
+
+
+# Names and deletions against memberships ---------------------------------------------------------
+
+
+def _rename(firm: Firm) -> Any:
+    return spaces.change_space(firm.space, name="Invoices", by=firm.actor("gary"))
+
+
+def _hide(firm: Firm) -> Any:
+    return spaces.hide_space(firm.space)
+
+
+def _invite(firm: Firm) -> Any:
+    who, role = firm.uid("zoe"), InviteRole.MEMBER
+    return joining.invite_user(firm.space, who, role, by=firm.actor("stan"))
+
+
+def _add(firm: Firm) -> Any:
+    who, role = firm.uid("gary"), SpaceRole.MEMBER
+    return joining.add_member(firm.space, who, role, by=firm.actor("stan"))
+
+
+def _accept(firm: Firm) -> Any:
+    invite = Invite.objects.get(invitee=firm.people["sid"])
+    return joining.accept_invite(invite, by=firm.actor("sid"))
+
+
+def _remove(firm: Firm) -> Any:
+    enterprises.remove_member(firm.enterprise, firm.uid("stan"), by=firm.actor("olga"))
+
+
+@pytest.mark.parametrize("change", [_rename, _hide])
+@pytest.mark.parametrize("join", [_invite, _add, _accept, _remove])
+def test_a_change_of_the_space_waits_for_a_membership_in_hand(
+    firm: Firm,
+    change: Callable[[Firm], Any],
+    join: Callable[[Firm], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The enterprise is locked, the space not yet: the change, begun now, may not take the space meanwhile."""
+    firm.people["sid"] = make_user("sid")
+    joining.invite_user(firm.space, firm.uid("sid"), InviteRole.MEMBER, by=firm.actor("stan"))
+    answers: list[str] = []
+    original = enterprises.locked
+
+    def begin_change(enterprise: Enterprise) -> Enterprise:
+        monkeypatch.setattr(enterprises, "locked", original)
+        found = original(enterprise)
+        changing.start()
+        changing.join(0.5)  # it waits for this very transaction
+        return found
+
+    changing = threading.Thread(target=lambda: answers.extend(outcomes(partial(change, firm))))
+    monkeypatch.setattr(enterprises, "locked", begin_change)
+    said = outcomes(partial(join, firm))
+    changing.join(60)
+    # Where writers take turns, the change may have been the first.
+    assert (said, answers) in ((["done"], ["done"]), (["not_found"], ["done"]))
+    firm.space.refresh_from_db()
+    assert firm.space.deleted if change is _hide else firm.space.name == "Invoices"
+
+
+def test_of_two_changes_at_once_neither_is_lost(firm: Firm) -> None:
+    """Both have read the space before either is done."""
+    robot = make_robot(firm.space, name="Old")
+    others = [Space.objects.get(pk=firm.space.pk), Robot.objects.get(pk=robot.pk)]
+    spaces.change_space(firm.space, name="New", by=firm.actor("gary"))
+    spaces.change_space(others[0], description="About it", by=firm.actor("gary"))
+    robots.describe_robot(robot, name="New", description=None, by=firm.actor("stan"))
+    robots.describe_robot(others[1], name=None, description="About it", by=firm.actor("stan"))
+    for row in (firm.space, robot):
+        row.refresh_from_db()
+        assert (row.name, row.description) == ("New", "About it")
 
 
 # Becoming a member -------------------------------------------------------------------------------
