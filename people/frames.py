@@ -30,6 +30,11 @@ _PAGES = (
 
 #: One may be allowed to change these and nothing else of an enterprise.
 _PICTURES = frozenset({"enterprise.set_logo", "enterprise.set_avatar"})
+#: What the changes of a place tell of. Who may not list all of it does not read it there either.
+_TOLD = {
+    SPACE: frozenset({"member.list", "invite.list", "apply.list", "api_key.manage"}),
+    ENTERPRISE: frozenset({"member.list", "invite.list"}),
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,10 @@ class Frame:
     @property
     def can_see_limits(self) -> bool:
         return ("space.limits" if self.is_space else "member.limits") in self.allowed
+
+    @property
+    def can_see_changes(self) -> bool:
+        return self.allowed >= _TOLD[self.kind]
 
     @property
     def can_add(self) -> bool:
