@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Refused
+from audit.recording import attempt
 from enterprises.models import Enterprise
 from joining.models import InviteRole
 from joining.services import invite_user, require_at
@@ -31,11 +32,17 @@ class Outcome:
     message: str
 
 
+def require_may_invite(place: Space | Enterprise, *, by: Actor) -> None:
+    """Before a table is looked into: what is in it is no answer to who may not send it."""
+    with attempt("invite.create", place, by=by):
+        require_at(by, "invite.create", place)
+
+
 def invite_all(
     place: Space | Enterprise, rows: Sequence[Row], role: InviteRole, *, by: Actor
 ) -> list[Outcome]:
     """Invite each of these user names, phones that are user names, or e-mails. Each row stands for itself."""
-    require_at(by, "invite.create", place)
+    require_may_invite(place, by=by)
     known = _users_named({row.account.casefold() for row in rows if row.account})
     return [_invite(place, row, known, role, by) for row in rows]
 
