@@ -85,22 +85,18 @@ def enterprises(request: HttpRequest) -> HttpResponse:
     return render(request, "people/enterprises.html", context)
 
 
-def _deleted_enterprises(request: HttpRequest) -> QuerySet[Enterprise]:
-    deleted = Enterprise.objects.filter(deleted=True)
-    return enterprises_allowing(actor_of(request), "enterprise.delete", among=deleted)
-
-
 @page("GET")
 def deleted_enterprises(request: HttpRequest) -> HttpResponse:
     """Those that the reader may show again."""
-    context = {**listed(page_of(_deleted_enterprises(request), request.GET)), "kind": "enterprise"}
+    restorable = enterprise_services.restorable_enterprises(actor_of(request))
+    context = {**listed(page_of(restorable, request.GET)), "kind": "enterprise"}
     return render(request, "people/deleted.html", context)
 
 
 @page("POST")
 def restore_enterprise(request: HttpRequest, pk: int) -> HttpResponse:
     actor = actor_of(request)
-    enterprise = get_object_or_404(_deleted_enterprises(request), pk=pk)
+    enterprise = get_object_or_404(enterprise_services.restorable_enterprises(actor), pk=pk)
     done = _("%(name)s is back, with all that was in it.") % {"name": enterprise.name}
 
     def restore() -> None:
