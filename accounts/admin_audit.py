@@ -69,7 +69,8 @@ class EntryAdmin(Careful, ModelAdmin):
 
     @display(description=_("who"))
     def shown_actor(self, entry: Entry) -> str:
-        return f"{entry.actor} ({entry.key_prefix}…)" if entry.key_prefix else entry.actor
+        key = f"({entry.key_prefix}…)" if entry.key_prefix else ""
+        return f"{entry.actor} {key}".strip()
 
     @display(description=_("outcome"), label={Outcome.DONE: "success", Outcome.REFUSED: "danger"})
     def shown_outcome(self, entry: Entry) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from accounts.actors import Actor
 from accounts.models import ApiKey, User
 from accounts.second_factor import is_lacking
 from accounts.tokens import actor_of_token
-from audit.scenes import identified
+from audit.scenes import came_with_dead_key, identified
 
 
 def bearer_token(header: str) -> str:
@@ -36,8 +36,10 @@ def actor_of_header(header: str) -> Actor | None:
     Unavailable where the identity provider is needed to tell and does not answer. Touches the database.
     """
     token = bearer_token(header)
-    key = ApiKey.objects.find(token)
-    if key is not None:
+    key = ApiKey.objects.known(token)
+    if key is not None and not key.is_usable:
+        came_with_dead_key(key)
+    elif key is not None:
         key.note_use()
         identified(key.user, key)
         return Actor(key.user, key)

@@ -64,7 +64,12 @@ class ApiKeyQuerySet(AuditedQuerySet["ApiKey"]):
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
     def find(self, key: str) -> "ApiKey | None":
-        """The usable key with this secret, or None. One indexed look-up of its hash."""
+        """The usable key with this secret, or None."""
+        found = self.known(key)
+        return found if found is not None and found.is_usable else None
+
+    def known(self, key: str) -> "ApiKey | None":
+        """The key with this secret, usable or not, or None. One indexed look-up of its hash."""
         if len(key) != _KEY_LENGTH or not key.isascii() or not key.isalnum():
             return None
         digest = digest_of(key)
@@ -74,8 +79,7 @@ class ApiKeyQuerySet(AuditedQuerySet["ApiKey"]):
             return None
         found.user = user
         # A collation may compare loosely; the hash must match to the letter.
-        same = secrets.compare_digest(found.digest, digest)
-        return found if same and found.is_usable else None
+        return found if secrets.compare_digest(found.digest, digest) else None
 
 
 class ApiKey(Audited):

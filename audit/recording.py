@@ -280,6 +280,7 @@ def _draft(
     scene = scenes.current()
     trying = _attempt.get()
     actor = who or (trying.who if trying else None) or (scene.actor() if scene else NOBODY)
+    credential = {"token": actor.token, "key_of": actor.key_of}
     return Draft(
         who=actor,
         door=scene.door if scene else Door.PLATFORM,
@@ -289,7 +290,7 @@ def _draft(
         object_type=thing.kind,
         object_id=thing.key,
         object_name=thing.name,
-        detail={**detail, "token": actor.token} if actor.token else detail,
+        detail={**detail, **{name: value for name, value in credential.items() if value}},
     )
 
 

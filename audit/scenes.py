@@ -20,6 +20,8 @@ class Who:
     name: str = ""
     key_prefix: str = ""
     token: str = ""
+    #: Of a key that opens nothing any more, the name of whose it was. It proves nobody.
+    key_of: str = ""
 
 
 NOBODY = Who()
@@ -75,6 +77,13 @@ def identified(user: Any, key: Any, token: str = "") -> None:
     found = _scene.get()
     if found is not None:
         found.who = who_is(user, key, token)
+
+
+def came_with_dead_key(key: Any) -> None:
+    """Nobody is proved by an API key that was revoked, has expired, or whose user was; but it is known which it was."""
+    found = _scene.get()
+    if found is not None:
+        found.who = Who(key_prefix=key.prefix, key_of=key.user.get_username())
 
 
 def address_of(request: HttpRequest) -> str:

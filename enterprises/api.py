@@ -118,8 +118,7 @@ class EnterpriseViewSet(
             self.action == "list" and self.request.query_params.get("deleted") == "true"
         )
         if hidden:
-            deleted = Enterprise.objects.restorable()
-            found = enterprises_allowing(actor, "enterprise.delete", among=deleted)
+            found = services.restorable_enterprises(actor)
         else:
             found = enterprises_allowing(actor, "enterprise.view")
         return shown_to(found, actor)

@@ -17,7 +17,13 @@ from accounts.refusals import Forbidden, NotFound, Refused
 from accounts.validation import invalid, picture_address, tidy_name
 from audit.recording import audited, recording
 from enterprises.access import enterprises_allowing, rank_of, require_in_enterprise
-from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser, ServiceType
+from enterprises.models import (
+    Enterprise,
+    EnterpriseQuerySet,
+    EnterpriseRole,
+    EnterpriseUser,
+    ServiceType,
+)
 
 #: Sent with `enterprise`, `user` and `heir` (the officer) in the transaction that ends the membership of `user`.
 member_gone = Signal()
@@ -234,11 +240,15 @@ def hide_enterprise(enterprise: Enterprise) -> None:
     enterprise_deleted.send(Enterprise, enterprise=enterprise)
 
 
+def restorable_enterprises(by: Actor) -> EnterpriseQuerySet:
+    """The deleted enterprises that `by` may show again: no longer once their purge has begun."""
+    return enterprises_allowing(by, "enterprise.delete", among=Enterprise.objects.restorable())
+
+
 @audited("enterprise.restore")
 def restore_enterprise(enterprise: Enterprise, *, by: Actor) -> Enterprise:
     """Show a deleted enterprise again with all that was in it; NameTaken if another has got its name."""
-    deleted = Enterprise.objects.restorable().filter(pk=enterprise.pk)
-    if not enterprises_allowing(by, "enterprise.delete", among=deleted).exists():
+    if not restorable_enterprises(by).filter(pk=enterprise.pk).exists():
         raise NotFound(_("Not found."))
     return unhide_enterprise(enterprise)
 

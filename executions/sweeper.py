@@ -1,4 +1,5 @@
 """Keeps the queue honest: what is due begins to wait, what waited too long ends, and each run says why it waits.
+Invites whose time is over are told so on the way, since this is what comes by again and again.
 
 Everything here is bounded, may be done by several processes at once, and may be killed at any point: the next
 sweep does the rest.
@@ -12,12 +13,14 @@ from executions import clock, lifecycle, tickets
 from executions.choices import PendingReason, Scope, TicketState
 from executions.lifecycle import WrongMoment
 from executions.models import DEFAULT_POOL, Lane, Runner, Ticket
+from joining.services import expire_invites
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
 #: How many lanes are looked at in one sweep: each is a statement.
 _LANES = 50
+_INVITES_EVERY_SECONDS = 60.0
 #: Who waits no longer than this is not told why: most runs start at once.
 _TELL_AFTER = timedelta(seconds=1)
 
@@ -36,6 +39,7 @@ class Sweeper:
     def __init__(self) -> None:
         self._looked_at = (0, 0)
         self._lane = 0
+        self._invites_from = 0.0
 
     def sweep(self) -> None:
         """Do what is due."""
@@ -44,6 +48,7 @@ class Sweeper:
         _expire()
         _explain()
         self._explain_lanes()
+        self._expire_invites()
 
     def _call_what_fits(self) -> None:
         """Look at some of what holds runs back: room may have come without the end of a run, by a raised limit."""
@@ -54,6 +59,10 @@ class Sweeper:
                 break
             self._looked_at = found
             tickets.promote_what_fits(Scope(found[0]), found[1])
+
+    def _expire_invites(self) -> None:
+        if clock.ticks() >= self._invites_from and expire_invites(_AT_ONCE) < _AT_ONCE:
+            self._invites_from = clock.ticks() + _INVITES_EVERY_SECONDS
 
     def _explain_lanes(self) -> None:
         """Let the first runs of the next lanes say whether any runner may take them."""

@@ -19,10 +19,11 @@ from accounts.actors import actor_of
 from accounts.refusals import NotFound
 from accounts.tables import as_csv
 from accounts.validation import checked
+from audit.recording import attempt
 from enterprises.access import enterprises_allowing, require_in_enterprise
 from enterprises.models import Enterprise
 from joining import services
-from joining.batch import invite_all
+from joining.batch import invite_all, require_may_invite
 from joining.models import Application, ApplicationStatus, Invite, InviteRole, InviteStatus, key_in
 from joining.search import search_users
 from joining.seats import seats_of
@@ -239,7 +240,7 @@ class _InviteTables(GenericViewSet[Any]):
         """Invite everybody of a table; the answer is a table that says what came of each row."""
         place = self.place()
         actor = actor_of(request)
-        services.require_at(actor, "invite.create", place)
+        require_may_invite(place, by=actor)
         given = checked(InviteTable(data=request.data))
         asked = read_accounts(given["file"], given["file"].name)
         outcomes = invite_all(place, asked, InviteRole(int(given["role"])), by=actor)
@@ -335,22 +336,27 @@ class SpaceApplications(InASpace):
 class SpaceApplication(InASpace):
     serializer_class = ApplicationSerializer
 
-    def _asked(self) -> Application:
+    def _asked(self, deed: str) -> Application:
         space: Space = self.place()
-        found = Application.objects.filter(space=space).select_related("space", "applicant")
-        # Which ones there are is for who may list them; deciding is asked for by the service.
-        require(actor_of(self.request), "apply.list", space=space)
-        return get_object_or_404(found, pk=self.kwargs["application"])
+        there = Application.objects.filter(space=space).select_related("space", "applicant")
+        found = there.filter(pk=self.kwargs["application"]).first()
+        actor = actor_of(self.request)
+        with attempt(f"application.{deed}", found or space, by=actor):
+            # Which ones there are is for who may list them; deciding is asked for by the service.
+            require(actor, "apply.list", space=space)
+            if found is None:
+                raise NotFound(_("Not found."))
+            return found
 
     @extend_schema(request=None)
     def approve(self, request: Request, pk: int, application: int) -> Response:
         """Make the applicant a member."""
-        approved = services.approve_application(self._asked(), by=actor_of(request))
+        approved = services.approve_application(self._asked("approve"), by=actor_of(request))
         return Response(ApplicationSerializer(approved).data)
 
     @extend_schema(request=None)
     def reject(self, request: Request, pk: int, application: int) -> Response:
-        rejected = services.reject_application(self._asked(), by=actor_of(request))
+        rejected = services.reject_application(self._asked("reject"), by=actor_of(request))
         return Response(ApplicationSerializer(rejected).data)
 
 

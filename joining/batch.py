@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Refused
+from audit.recording import attempt
 from enterprises.models import Enterprise
 from joining.models import InviteRole
 from joining.pace import spend_rows
@@ -40,6 +41,12 @@ class Outcome:
     message: str
 
 
+def require_may_invite(place: Space | Enterprise, *, by: Actor) -> None:
+    """Before a table is looked into: what is in it is no answer to who may not send it."""
+    with attempt("invite.create", place, by=by):
+        require_at(by, "invite.create", place)
+
+
 def invite_all(
     place: Space | Enterprise, rows: Sequence[Row], role: InviteRole, *, by: Actor
 ) -> list[Outcome]:
@@ -48,7 +55,7 @@ def invite_all(
     TooOften where `by` has named too many people already. Once there is no seat left, nothing is told of whom the
     rest of the rows name.
     """
-    require_at(by, "invite.create", place)
+    require_may_invite(place, by=by)
     spend_rows(len(rows), by=by)
     seats = seats_of(place)
     known = _users_named({row.account.casefold() for row in rows if row.account})

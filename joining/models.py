@@ -72,7 +72,7 @@ class Invite(Stamped):
 
     INITIAL -> JOINED | REFUSED | WITHDRAWN | EXPIRED
 
-    A row may say INITIAL after its time: `state` tells how it is.
+    A row says INITIAL for a moment after its time, until a sweep comes by: `state` tells how it is.
     """
 
     type = TinyIntegerField(_("type"), choices=InviteType.choices)
@@ -123,7 +123,8 @@ class Invite(Stamped):
         verbose_name = _("invite")
         verbose_name_plural = _("invites")
         indexes = [
-            models.Index(fields=["invitee", "status", "expire_time"], name="invite_open_of_user")
+            models.Index(fields=["invitee", "status", "expire_time"], name="invite_open_of_user"),
+            models.Index(fields=["status", "expire_time"], name="invite_stale"),
         ]
 
     def __str__(self) -> str:

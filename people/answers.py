@@ -1,6 +1,7 @@
 """How these pages answer: signed in or not at all; a refusal is a message on the page."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
+from accounts.actors import Actor
 from accounts.refusals import Forbidden, NotFound, Refused
+from audit import recording
 
 View = Callable[..., HttpResponse]
 
@@ -38,6 +42,12 @@ def page(*methods: str) -> Callable[[View], Callable[..., HttpResponseBase]]:
         return guarded
 
     return decorate
+
+
+def tried(request: HttpRequest, deed: str, on: Model, *, by: Actor) -> AbstractContextManager[None]:
+    """Where a page refuses what a service would have refused: it is told of alike. Who only looks tries nothing."""
+    looks = request.method in {"GET", "HEAD"}
+    return nullcontext() if looks else recording.attempt(deed, on, by=by)
 
 
 def attempt(request: HttpRequest, deed: Callable[[], Any], done: str) -> bool:

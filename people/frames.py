@@ -15,6 +15,7 @@ from accounts.refusals import Forbidden
 from enterprises.access import OPERATOR, enterprises_allowing, permissions_in_enterprise
 from enterprises.models import Enterprise, EnterpriseRole, EnterpriseUser
 from joining.models import InviteRole
+from people.answers import tried
 from spaces.access import known_spaces, permissions_in
 from spaces.limits import type_of
 from spaces.models import Space, SpaceRole, SpaceUser
@@ -30,12 +31,18 @@ _PAGES = (
 
 #: One may be allowed to change these and nothing else of an enterprise.
 _PICTURES = frozenset({"enterprise.set_logo", "enterprise.set_avatar"})
+#: What the changes of a place tell of. Who may not list all of it does not read it there either.
+_TOLD = {
+    SPACE: frozenset({"member.list", "invite.list", "apply.list", "api_key.manage"}),
+    ENTERPRISE: frozenset({"member.list", "invite.list"}),
+}
 
 
 @dataclass(frozen=True)
 class Frame:
     """A place as `actor` sees it. `allowed` and `of_house` are the deeds in it, and in the enterprise of a space."""
 
+    request: HttpRequest
     place: Space | Enterprise
     actor: Actor
     role: int | None
@@ -122,6 +129,10 @@ class Frame:
         return ("space.limits" if self.is_space else "member.limits") in self.allowed
 
     @property
+    def can_see_changes(self) -> bool:
+        return self.allowed >= _TOLD[self.kind]
+
+    @property
     def can_add(self) -> bool:
         """Whether colleagues may be made members without asking them."""
         return self.is_space and self.enterprise is not None and "member.add" in self.allowed
@@ -148,16 +159,20 @@ class Frame:
         """Return if allowed; else Forbidden, in the words of the service."""
         self.refuse_unless(permission in self.allowed, permission)
 
-    def refuse_unless(self, allowed: bool, permission: str) -> None:
-        if allowed:
-            return
+    def refuse_unless(self, allowed: bool, permission: str, *, deed: str = "") -> None:
+        """As `require`, of what takes more to tell; `deed` is what the service calls it, where that differs."""
+        if not allowed:
+            with tried(self.request, deed or permission, self.place, by=self.actor):
+                raise self._refusal(permission)
+
+    def _refusal(self, permission: str) -> Forbidden:
         if self.expired and self.enterprise is not None:
-            raise Forbidden(
+            return Forbidden(
                 _("The enterprise %(name)s has expired: it is read-only until it is renewed.")
                 % {"name": self.enterprise.name},
                 code="enterprise_expired",
             )
-        raise Forbidden(
+        return Forbidden(
             _("Your role in %(name)s does not allow this (%(permission)s).")
             % {"name": self.place.name, "permission": permission},
             details={"permission": permission},
@@ -172,6 +187,7 @@ def frame_of(request: HttpRequest, kind: str, pk: int) -> Frame:
         mine = SpaceUser.objects.filter(space=space, user=actor.user)
         house = space.enterprise
         return Frame(
+            request,
             space,
             actor,
             mine.values_list("role", flat=True).first(),
@@ -181,7 +197,8 @@ def frame_of(request: HttpRequest, kind: str, pk: int) -> Frame:
     enterprise = get_object_or_404(enterprises_allowing(actor, "enterprise.view"), pk=pk)
     membership = EnterpriseUser.objects.filter(enterprise=enterprise, user=actor.user)
     deeds = permissions_in_enterprise(actor, enterprise)
-    return Frame(enterprise, actor, membership.values_list("role", flat=True).first(), deeds, deeds)
+    role = membership.values_list("role", flat=True).first()
+    return Frame(request, enterprise, actor, role, deeds, deeds)
 
 
 def link_to(name: str, *arguments: Any) -> str:

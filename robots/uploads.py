@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
 from accounts.refusals import Invalid, Refused
+from audit.recording import attempt
 from resources.storage import PRESIGNED_SECONDS, objects
 from robots.models import Robot
 from robots.packages import MAX_ARCHIVE_BYTES
@@ -46,7 +47,8 @@ class DirectUpload:
 
 def offer(robot: Robot, *, file_name: str, by: Actor) -> DirectUpload:
     """Let `by` store a package for `robot`. Raises NotOffered where clients do not reach the storage."""
-    require(by, "robot.publish", space=robot.space)
+    with attempt("robot.publish", robot, by=by):
+        require(by, "robot.publish", space=robot.space)
     key = f"{FOLDER}/{uuid4().hex}"
     form = objects().upload_form(key, most=MAX_ARCHIVE_BYTES)
     if form is None:

@@ -125,10 +125,12 @@ def _permissions() -> Seen:
         yield Level.FAILURE, f"No row grants: {', '.join(missing)}.", remedy
     unknown = unknown_permissions()
     if unknown:
-        remedy = "They are of an older version, or put in by hand: delete these rows."
-        yield Level.WARNING, f"Nothing asks for: {', '.join(unknown)}.", remedy
+        remedy = (
+            "They are of another version, or put in by hand: delete these rows in the database."
+        )
+        yield Level.FAILURE, f"Nothing asks for: {', '.join(unknown)}.", remedy
     if not missing and not unknown:
-        yield Level.OK, "a row for every permission that the code asks for"
+        yield Level.OK, "a row for every permission that the code asks for, and for no other"
 
 
 def _storage() -> Seen:

@@ -19,7 +19,7 @@ from accounts.pagination import page_of
 from accounts.refusals import NotFound
 from executions.choices import Status
 from executions.models import Execution
-from people.answers import attempt, back, fill_in, page, status_of
+from people.answers import attempt, back, fill_in, page, status_of, tried
 from people.frames import link_to
 from people.lists import listed
 from robots.forms import form_fields
@@ -58,7 +58,8 @@ def share_execution(request: HttpRequest, uid: UUID) -> HttpResponse:
 def _share(request: HttpRequest, what: Robot | Execution) -> HttpResponse:
     """Make a link; and the links that the reader has made for it before."""
     actor = actor_of(request)
-    require(actor, "share.create", space=what.space)
+    with tried(request, "share.create", what, by=actor):
+        require(actor, "share.create", space=what.space)
     form = ShareForm(request.POST if request.method == "POST" else None)
     if form.is_valid() and fill_in(
         form, lambda: services.share(what, by=actor, days=form.cleaned_data["days"])

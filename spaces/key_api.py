@@ -104,6 +104,6 @@ class SpaceKeys(GenericViewSet[Any]):
     def revoke(self, request: Request, pk: int, key: int) -> Response:
         """End one, whoever made it."""
         actor = actor_of(request)
-        held = get_object_or_404(keys.keys_of(self.place(), by=actor), pk=key)
+        held = keys.key_to_revoke(self.place(), key, by=actor)
         keys.revoke_key(held, by=actor)
         return Response(SpaceKeySerializer(held).data)

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import Actor
 from accounts.models import ApiKey
-from accounts.refusals import Forbidden, Refused
+from accounts.refusals import Forbidden, NotFound, Refused
 from accounts.scopes import EVERYTHING
 from accounts.validation import invalid, tidy_name
-from audit.recording import audited, deed
+from audit.recording import attempt, audited, deed
 from spaces.access import require
 from spaces.models import Space, SpaceKey, SpaceKeyQuerySet, SpaceUser
 from spaces.permissions import DEFAULTS
@@ -73,6 +73,15 @@ def make_key(
         bound=True,
     )
     return SpaceKey.objects.create(key=key, space=space), secret
+
+
+def key_to_revoke(space: Space, number: int, *, by: Actor) -> SpaceKey:
+    """The one of that number; NotFound where the space has none."""
+    with attempt("space.key_revoke", space, by=by):
+        found = keys_of(space, by=by).filter(pk=number).first()
+        if found is None:
+            raise NotFound(_("Not found."))
+        return found
 
 
 def revoke_key(held: SpaceKey, *, by: Actor) -> None:

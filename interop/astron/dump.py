@@ -1,8 +1,9 @@
 """Reading a dump of mysqldump or mariadb-dump, without a database and without running anything of it.
 
 Only `CREATE TABLE` and `INSERT` of the wanted tables are looked into, and of an `INSERT` only literals
-are taken: what is anything else is refused. The file is mapped, not read: of a dump of any size, only
-the row in hand is in memory.
+are taken: what is anything else is refused. Names may be in backticks, in double quotes or in none, and a
+database may stand before a table. The file is mapped, not read: of a dump of any size, only the row in
+hand is in memory.
 """
 
 import mmap
@@ -23,23 +24,24 @@ MOST_COLUMNS = 64
 _STRING = rb"'(?:[^'\\]++|\\.|'')*'(?!')"
 _COMMENT = rb"--(?=\s|\Z)[^\n]*+|\#[^\n]*+|/\*.*?\*/"
 _SKIPPED = re.compile(rb"(?:\s++|" + _COMMENT + rb")*", re.DOTALL)
-_PIECE = re.compile(
-    rb"[^;'\"`\-#/]++|"
-    + _STRING
-    + rb"|\"(?:[^\"\\]++|\\.|\"\")*\"(?!\")|`[^`]*+`|"
-    + _COMMENT
-    + rb"|-|/(?!\*)",
-    re.DOTALL,
-)
+_QUOTED = _STRING + rb"|\"(?:[^\"\\]++|\\.|\"\")*\"(?!\")|`[^`]*+`|" + _COMMENT + rb"|-|/(?!\*)"
+_PIECE = re.compile(rb"[^;'\"`\-#/]++|" + _QUOTED, re.DOTALL)
+_PIECE_OF_DEFINITION = re.compile(rb"[^(),'\"`\-#/]++|" + _QUOTED, re.DOTALL)
 _DELIMITER = re.compile(rb"DELIMITER\s+(\S+)", re.IGNORECASE)
 _DELIMITER_BACK = re.compile(rb"^DELIMITER\s+;\s*$", re.IGNORECASE | re.MULTILINE)
-_NAME = rb"`?(\w+)`?"
-_CREATE = re.compile(rb"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _NAME, re.IGNORECASE)
-_COLUMN = re.compile(rb"^\s*`(\w+)`\s", re.MULTILINE)
+_TABLE = (
+    rb"(?:(`[^`]{1,64}`|\"[^\"]{1,64}\"|\w{1,64})\s*+\.\s*+)?"  # of a database
+    rb"([`\"]?)(\w++)\2"
+)
+_CREATE = re.compile(rb"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _TABLE, re.IGNORECASE)
+_NO_COLUMN = (
+    rb"(?:PRIMARY|UNIQUE|KEY|INDEX|CONSTRAINT|FULLTEXT|SPATIAL|CHECK|FOREIGN|LIKE|PERIOD\s+FOR)\b"
+)
+_COLUMN = re.compile(rb"([`\"])(\w++)\1|(?!" + _NO_COLUMN + rb")(\w++)", re.IGNORECASE)
 _INSERT = re.compile(
     rb"(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\s+"
-    + _NAME
-    + rb"\s*(?:\(([^)]{0,4096})\))?\s*VALUES",
+    + _TABLE
+    + rb"\s*(?:\(([^)]{0,4096})\))?\s*VALUES?",
     re.IGNORECASE,
 )
 _VALUE = re.compile(
@@ -49,6 +51,18 @@ _VALUE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)|''", re.DOTALL)
+_WIDE = "It is UTF-16, not UTF-8: convert it, or dump anew."
+_BOM = b"\xef\xbb\xbf"
+#: What a file begins with that is no text, or none in UTF-8.
+_OTHERS = {
+    b"\x1f\x8b": "It is compressed with gzip: unpack it first.",
+    b"PK\x03\x04": "It is a zip file: unpack it first.",
+    b"BZh": "It is compressed with bzip2: unpack it first.",
+    b"\xfd7zXZ": "It is compressed with xz: unpack it first.",
+    b"\x28\xb5\x2f\xfd": "It is compressed with zstd: unpack it first.",
+    b"\xff\xfe": _WIDE,
+    b"\xfe\xff": _WIDE,
+}
 _ESCAPED = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
@@ -64,6 +78,7 @@ class Dump:
         self._wanted = set(wanted)
         self._columns: dict[str, list[str]] = {}
         self._inserts: dict[str, list[tuple[int, int]]] = {}
+        self._database: bytes | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -71,6 +86,7 @@ class Dump:
                 self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise DumpRefused(f"{self._path} cannot be read: {error}") from None
+        self._refuse_what_is_no_text()
         self._look_through()
         return self
 
@@ -92,7 +108,7 @@ class Dump:
             head = _INSERT.match(self._text, start, end)
             if head is None:  # pragma: no cover - it was found by the same pattern
                 raise DumpRefused(f"Byte {start}: it is no INSERT.")
-            columns = self._columns_of(table, head[2], start)
+            columns = self._columns_of(table, head[4], start)
             at = head.end()
             while True:
                 values, at = self._tuple(at, end)
@@ -106,8 +122,15 @@ class Dump:
                     break
                 at = self._expect(b",", at)
 
+    def _refuse_what_is_no_text(self) -> None:
+        for start, why in _OTHERS.items():
+            if self._text[: len(start)] == start:
+                raise DumpRefused(why)
+        if b"\0" in self._text[:4]:  # UTF-16 without its mark, or no text at all
+            raise DumpRefused("It is no text in UTF-8.")
+
     def _look_through(self) -> None:
-        at, size = 0, len(self._text)
+        at, size = len(_BOM) if self._text[: len(_BOM)] == _BOM else 0, len(self._text)
         while (at := self._skip(at, size)) < size:
             if _DELIMITER.match(self._text, at):  # triggers and routines: none of our business
                 back = _DELIMITER_BACK.search(self._text, at + 1)
@@ -132,23 +155,58 @@ class Dump:
 
     def _note(self, start: int, end: int) -> None:
         created = _CREATE.match(self._text, start, end)
-        if created is not None and (name := created[1].decode("ascii", "replace")) in self._wanted:
+        if created is not None and (name := self._wanted_in(created)):
             if name in self._columns:
                 raise DumpRefused(f"Byte {start}: {name} is created twice.")
-            columns = [each.decode() for each in _COLUMN.findall(self._text[created.end() : end])]
-            self._columns[name] = columns
+            self._columns[name] = self._columns_created(created.end(), end)
             return
         inserted = _INSERT.match(self._text, start, end)
-        if (
-            inserted is not None
-            and (name := inserted[1].decode("ascii", "replace")) in self._wanted
-        ):
+        if inserted is not None and (name := self._wanted_in(inserted)):
             self._inserts.setdefault(name, []).append((start, end))
+
+    def _wanted_in(self, statement: "re.Match[bytes]") -> str:
+        """Which wanted table it is about; empty if none. Those of two databases are not one organisation."""
+        database, name = statement[1], statement[3].decode("ascii", "replace")
+        if name not in self._wanted:
+            return ""
+        if database is not None:
+            database = database.strip(b'`"')
+            if self._database not in (None, database):
+                raise DumpRefused(
+                    f"Byte {statement.start()}: {name} of another database: dump one of them alone."
+                )
+            self._database = database
+        return name
+
+    def _columns_created(self, at: int, end: int) -> list[str]:
+        """The names at the beginnings of the definitions between the parentheses, without those of keys."""
+        at, depth = self._skip(at, end), 0
+        columns: list[str] = []
+        while at < end and len(columns) <= MOST_COLUMNS:
+            mark = self._text[at : at + 1]
+            if mark in (b"(", b",", b")"):
+                depth += (mark == b"(") - (mark == b")")
+                at = self._skip(at + 1, end)
+                named = _COLUMN.match(self._text, at, end)
+                if depth == 1 and mark != b")" and named is not None:
+                    columns.append((named[2] or named[3]).decode("ascii", "replace"))
+            else:
+                piece = _PIECE_OF_DEFINITION.match(self._text, at, end)
+                if (
+                    piece is None
+                ):  # pragma: no cover - the statement's end was found by the same pieces
+                    raise DumpRefused(
+                        f"Byte {at}: a text or a comment that begins here never ends."
+                    )
+                at = piece.end()
+            if depth == 0:
+                break
+        return columns
 
     def _columns_of(self, table: str, listed: bytes | None, at: int) -> list[str]:
         if listed is not None:
             names = [
-                each.strip(" `\n\r\t") for each in listed.decode("ascii", "replace").split(",")
+                each.strip(' `"\n\r\t') for each in listed.decode("ascii", "replace").split(",")
             ]
         else:
             names = self._columns.get(table, [])

@@ -3,12 +3,13 @@ their people.
 
 Codes are the same. A row keeps its number where that is free here, and gets another one where it is
 not; `Imported` remembers which, so that doing it again brings only what is new. What was brought before
-is left as it is now: people may have changed it here.
+is left as it is now: people may have changed it here. What breaks the rules of this platform is
+repaired, and told in a remark.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from enterprises.models import (
     ServiceType,
 )
 from enterprises.permissions import DEFAULTS as ENTERPRISE_DEEDS
+from interop.astron.repairs import Brought, repair
 from interop.models import PURGED, Imported
 from joining.models import (
     INVITE_LIFE,
@@ -35,6 +37,7 @@ from joining.models import (
     InviteStatus,
     InviteType,
 )
+from spaces.limits import type_of
 from spaces.models import Space, SpacePermission, SpaceRole, SpaceType, SpaceUser
 from spaces.permissions import DEFAULTS as SPACE_DEEDS
 
@@ -64,6 +67,10 @@ class Report:
     def count(self, table: str, what: str) -> None:
         self.counts[table, what] += 1
 
+    def repaired(self, table: str, theirs: int, said: str) -> None:
+        self.count(table, "repaired")
+        self.remark(f"{table} {theirs}: {said}")
+
     def remark(self, text: str) -> None:
         if len(self.remarks) < _REMARKS:
             self.remarks.append(text)
@@ -84,18 +91,42 @@ class Importer:
         self._source = source
         self._name = name
         self._zone = zone
+        #: Our numbers of the rows that this import has made.
+        self._new: defaultdict[str, set[int]] = defaultdict(set)
         self.report = Report()
 
     def run(self) -> Report:
-        for table, bring in HANDLERS.items():
-            known = Imported.objects.filter(source=self._name, table=table)
-            self._ours = dict(known.values_list("theirs", "ours"))
-            for row in self._source.rows(table):
-                self._one(table, row, bring)
+        for table, bring in _PLACES.items():
+            self._table(table, bring)
+        self._repair()
+        for table, bring in _WAITING.items():
+            self._table(table, bring)
         for table in sorted(self._source.tables & LEFT):
             for row in self._source.rows(table):
                 self.report.count(table, f"of type {row.get('share_type')} left")
         return self.report
+
+    def _table(self, table: str, bring: "_Handler") -> None:
+        self._ours = {theirs: ours for ours, theirs in self._by_ours(table)}
+        for row in self._source.rows(table):
+            self._one(table, row, bring)
+
+    def _by_ours(self, table: str) -> Iterable[tuple[int, int]]:
+        known = Imported.objects.filter(source=self._name, table=table)
+        return known.values_list("ours", "theirs")
+
+    def _repair(self) -> None:
+        brought = Brought(
+            enterprises=dict(self._by_ours("agent_enterprise")),
+            spaces=dict(self._by_ours("agent_space")),
+            new_in_enterprises=self._new["agent_enterprise_user"],
+            new_in_spaces=self._new["agent_space_user"],
+        )
+        repair(
+            brought,
+            repaired=self.report.repaired,
+            remark=lambda table, theirs, said: self.report.remark(f"{table} {theirs}: {said}"),
+        )
 
     def _one(self, table: str, row: _Row, bring: "_Handler") -> None:
         try:
@@ -110,6 +141,8 @@ class Importer:
             return
         Imported.objects.create(source=self._name, table=table, theirs=theirs, ours=ours.pk)
         self._ours[theirs] = ours.pk
+        if made:
+            self._new[table].add(ours.pk)
         self.report.count(table, "brought" if made else "known")
         if made and ours.pk != theirs and table in NUMBERED:
             self.report.remark(f"{table} {theirs} is {ours.pk} here.")
@@ -165,10 +198,22 @@ class Importer:
             else self._untaken(name, lambda n: neighbours.filter(name=n).exists()),
             description=_text(row, "description", 2000, ""),
             avatar_url=_text(row, "avatar_url", 1024, ""),
-            type=_code(row, "type", SpaceType),
+            type=self._type(row, house),
             deleted=gone,
         )
         return self._saved(made, row)
+
+    def _type(self, row: _Row, house: int | None) -> int:
+        """That of the enterprise; a personal space is free or pro."""
+        told = _number(row, "type", 0)
+        if house is not None:
+            of_type = type_of(Enterprise.objects.get(pk=house))
+        else:
+            of_type = SpaceType.PRO if told == SpaceType.PRO else SpaceType.FREE
+        if told != of_type:
+            said = f"its type was {told}: it is {of_type.value} by the rules."
+            self.report.repaired("agent_space", _number(row, "id"), said)
+        return of_type
 
     def space_user(self, row: _Row) -> tuple[bool, models.Model]:
         space = self._of("agent_space", row, "space_id")
@@ -331,17 +376,21 @@ class Importer:
 
 _Handler = Callable[[Importer, _Row], tuple[bool, models.Model]]
 
-#: The tables that are brought across, in the order in which they need each other.
-HANDLERS: dict[str, _Handler] = {
+#: The tables that are brought across, in the order in which they need each other. These say who is where, ...
+_PLACES: dict[str, _Handler] = {
     "agent_enterprise": Importer.enterprise,
     "agent_enterprise_user": Importer.enterprise_user,
     "agent_enterprise_permission": Importer.enterprise_permission,
     "agent_space": Importer.space,
     "agent_space_user": Importer.space_user,
     "agent_space_permission": Importer.space_permission,
+}
+#: ... and these who waits to be there.
+_WAITING: dict[str, _Handler] = {
     "agent_apply_record": Importer.application,
     "agent_invite_record": Importer.invite,
 }
+HANDLERS = _PLACES | _WAITING
 #: What is shared there are things that this platform does not have: the rows are counted by their type, and stay.
 LEFT = {"agent_share_record"}
 #: Tables whose numbers people see.

@@ -5,9 +5,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from django.db import connection
+
 from interop.astron.dump import DumpRefused
 
 _BATCH = 1000
+#: Which database it is, whatever address somebody has for it.
+_WHICH = "SELECT @@hostname, @@port, DATABASE()"
 
 
 class Live:
@@ -37,6 +41,7 @@ class Live:
             # Its text may hold everything but the password.
             raise DumpRefused(f"The database cannot be opened: {error}") from None
         cursor = self._connection.cursor()
+        self._refuse_our_own(cursor)
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         cursor.execute(
@@ -53,6 +58,16 @@ class Live:
     ) -> None:
         self._connection.rollback()
         self._connection.close()
+
+    def _refuse_our_own(self, cursor: Any) -> None:
+        if connection.vendor != "mysql":
+            return
+        cursor.execute(_WHICH)
+        with connection.cursor() as ours:
+            ours.execute(_WHICH)
+            if ours.fetchone() == cursor.fetchone():
+                self._connection.close()
+                raise DumpRefused("It is this platform's own database.")
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """The rows of a table by their keys, a few at a time in memory."""

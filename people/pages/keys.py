@@ -3,16 +3,16 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from accounts.key_forms import NewKeyForm
 from accounts.pagination import page_of
-from people.answers import attempt, fill_in, page, status_of
+from people.answers import attempt, fill_in, page, status_of, tried
 from people.frames import SPACE, frame_of
 from people.lists import listed
-from spaces.keys import keys_of, make_key, revoke_key
+from spaces.keys import key_to_revoke, keys_of, make_key, revoke_key
 from spaces.permissions import DEFAULTS
 
 
@@ -22,6 +22,8 @@ def keys(request: HttpRequest, pk: int) -> HttpResponse:
     """The keys, and a new one, whose secret this answer alone shows."""
     frame = frame_of(request, SPACE, pk)
     place: Any = frame.place
+    with tried(request, "space.key_make", place, by=frame.actor):
+        there = keys_of(place, by=frame.actor)
     form = NewKeyForm(DEFAULTS, request.POST if request.method == "POST" else None)
     secret = ""
 
@@ -38,7 +40,7 @@ def keys(request: HttpRequest, pk: int) -> HttpResponse:
 
     if form.is_valid() and fill_in(form, make):
         form = NewKeyForm(DEFAULTS)
-    cut = page_of(keys_of(place, by=frame.actor), request.GET)
+    cut = page_of(there, request.GET)
     context = {**listed(cut), "frame": frame, "form": form, "secret": secret}
     return render(request, "people/keys.html", context, status=status_of(form))
 
@@ -47,7 +49,7 @@ def keys(request: HttpRequest, pk: int) -> HttpResponse:
 def revoke(request: HttpRequest, pk: int, key: int) -> HttpResponse:
     frame = frame_of(request, SPACE, pk)
     place: Any = frame.place
-    held = get_object_or_404(keys_of(place, by=frame.actor), pk=key)
+    held = key_to_revoke(place, key, by=frame.actor)
     done = _("%(name)s was revoked.") % {"name": held.key.name}
     attempt(request, lambda: revoke_key(held, by=frame.actor), done)
     return redirect("people:space-keys", pk)

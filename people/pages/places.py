@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 
 from accounts.actors import actor_of
 from accounts.pagination import page_of
+from audit.choices import Outcome
+from audit.models import Entry
 from enterprises import services as enterprise_services
 from enterprises.access import enterprises_allowing
 from enterprises.api import shown_to as enterprises_shown_to
@@ -31,6 +33,8 @@ from spaces.models import Space, SpaceRole
 from spaces.working import work_everywhere, work_in
 
 Q = TypeVar("Q", bound=QuerySet[Any])
+#: How many of its changes a place shows.
+_RECENT = 10
 
 
 def _named(found: Q, wanted: str) -> Q:
@@ -81,22 +85,18 @@ def enterprises(request: HttpRequest) -> HttpResponse:
     return render(request, "people/enterprises.html", context)
 
 
-def _deleted_enterprises(request: HttpRequest) -> QuerySet[Enterprise]:
-    deleted = Enterprise.objects.filter(deleted=True)
-    return enterprises_allowing(actor_of(request), "enterprise.delete", among=deleted)
-
-
 @page("GET")
 def deleted_enterprises(request: HttpRequest) -> HttpResponse:
     """Those that the reader may show again."""
-    context = {**listed(page_of(_deleted_enterprises(request), request.GET)), "kind": "enterprise"}
+    restorable = enterprise_services.restorable_enterprises(actor_of(request))
+    context = {**listed(page_of(restorable, request.GET)), "kind": "enterprise"}
     return render(request, "people/deleted.html", context)
 
 
 @page("POST")
 def restore_enterprise(request: HttpRequest, pk: int) -> HttpResponse:
     actor = actor_of(request)
-    enterprise = get_object_or_404(_deleted_enterprises(request), pk=pk)
+    enterprise = get_object_or_404(enterprise_services.restorable_enterprises(actor), pk=pk)
     done = _("%(name)s is back, with all that was in it.") % {"name": enterprise.name}
 
     def restore() -> None:
@@ -142,7 +142,7 @@ def new_space(request: HttpRequest) -> HttpResponse:
 def overview(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     """What the place is, what the reader is there, and how much of it there is."""
     frame = frame_of(request, kind, pk)
-    context: dict[str, Any] = {"frame": frame}
+    context: dict[str, Any] = {"frame": frame, "changes": _changes(frame)}
     if frame.can_see_limits:
         context["seats"] = seats_of(frame.place)
     if isinstance(frame.place, Space):
@@ -150,6 +150,13 @@ def overview(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     else:
         context |= _of_enterprise(frame, frame.place)
     return render(request, f"people/{kind}.html", context)
+
+
+def _changes(frame: Frame) -> list[Entry]:
+    """What was done to the place of late, for those who manage it."""
+    if not frame.can_see_changes:
+        return []
+    return list(Entry.objects.about(frame.place).filter(outcome=Outcome.DONE)[:_RECENT])
 
 
 def _of_space(frame: Frame, space: Space) -> dict[str, Any]:

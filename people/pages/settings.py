@@ -27,10 +27,10 @@ _OF_FIELDS = {
 @page("GET", "POST")
 def settings(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     frame = frame_of(request, kind, pk)
-    frame.refuse_unless(frame.has_settings, f"{kind}.edit")
+    frame.refuse_unless(frame.has_settings, f"{kind}.edit", deed=f"{kind}.change")
     form = _form(frame, request.POST if request.method == "POST" else None)
     if request.method == "POST":
-        frame.refuse_unless(frame.can_edit, f"{kind}.edit")
+        frame.refuse_unless(frame.can_edit, f"{kind}.edit", deed=f"{kind}.change")
         if form.is_valid() and fill_in(form, lambda: _change(frame, form.cleaned_data)):
             messages.success(request, _("The changes are saved."))
             return redirect(frame.urls["settings"])

@@ -89,10 +89,12 @@ def test_a_missing_permission_row_is_named() -> None:
     assert "execution.run" in examined()["permissions"][0]["what"]
 
 
-def test_a_row_that_nothing_asks_for_is_named() -> None:
+def test_a_row_that_nothing_asks_for_is_refused_too() -> None:
     SpacePermission.objects.create(permission_key="robot.dream")
-    (found,) = examined()["permissions"]
-    assert (found["level"], "robot.dream" in found["what"]) == ("warning", True)
+    parts = examined()
+    (found,) = parts["permissions"]
+    assert (found["level"], "robot.dream" in found["what"]) == ("failure", True)
+    assert "permissions" in parts["failed"][0]["what"]
 
 
 def test_storage_that_cannot_be_written_fails(settings: Any, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Bringing an AstronAgent organisation across: whole, once, by the same numbers, and from no hostile file."""
 
+import bz2
+import gzip
 import shutil
 import subprocess
 import time
@@ -187,6 +189,10 @@ HEAD = "CREATE TABLE `agent_space` (\n  `id` bigint,\n  `name` text\n);\nINSERT 
         HEAD + "(1,'x');" + HEAD + "(2,'y');",
         HEAD + "(1,'it''",
         HEAD + "(1,'\udcff');",
+        "CREATE TABLE `agent_space(;` (" + HEAD,
+        "CREATE TABLE agent_space LIKE other; INSERT INTO agent_space VALUES (1);",
+        "CREATE TABLE agent_space (" + ",".join(f"c{n} int" for n in range(100)) + ");"
+        "INSERT INTO agent_space VALUES (1);",
         "",
     ],
 )
@@ -203,17 +209,92 @@ def test_what_is_no_honest_dump_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["/* ", "' ", "'' ", r"\\' ", "-- ", "`", "(", "x'"])
-def test_a_hostile_file_is_read_in_the_time_of_its_size(tmp_path: Path, unit: str) -> None:
+@pytest.mark.parametrize("head", [HEAD + "(1,'x'); ", "CREATE TABLE agent_space (x "])
+def test_a_hostile_file_is_read_in_the_time_of_its_size(
+    tmp_path: Path, head: str, unit: str
+) -> None:
     """Ten times the file is about ten times the work: a square would be a hundred."""
     took = []
     for size in (100_000, 1_000_000):
         path = tmp_path / "dump.sql"
-        path.write_text(HEAD + "(1,'x'); " + unit * (size // len(unit)))
+        path.write_text(head + unit * (size // len(unit)) + ";")
         began = time.process_time()
         with suppress(DumpRefused), Dump(path, WANTED) as dump:
             list(dump.rows("agent_space"))
         took.append(time.process_time() - began)
     assert took[1] < 40 * max(took[0], 0.005), took
+
+
+BARE = """
+CREATE TABLE agent_space (id bigint NOT NULL AUTO_INCREMENT, name varchar(50) DEFAULT 'a, (b)' COMMENT "not, this",
+  -- nor, this
+  `key` decimal(10,2) CHECK (length(name) > 1), PRIMARY KEY(id), KEY by_name(name, id), period int,
+  UNIQUE (name), CONSTRAINT c CHECK (name <> ''), INDEX `i` (`id`)) ENGINE=InnoDB;
+INSERT INTO agent_space VALUES (1,'x',2.50,NULL), (2,'y',NULL,3);
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "quote"),
+    [
+        ("agent_space", ""),
+        ("`agent_space`", "`"),
+        ('"agent_space"', '"'),
+        ("`astron`.`agent_space`", "`"),
+        ('"the db" . "agent_space"', '"'),
+        ("astron.agent_space", ""),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_names_are_read_however_they_are_quoted(
+    tmp_path: Path, table: str, quote: str, listed: bool
+) -> None:
+    names = ", ".join(f"{quote}{each}{quote}" for each in ("id", "name", "type"))
+    columns = f" ({names})" if listed else ""
+    first, second, third = names.split(", ")
+    text = (
+        f"CREATE TABLE {table} ({first} bigint(20) NOT NULL,{second} varchar(50),\n{third} tinyint);\n"
+        f"INSERT INTO {table}{columns} VALUES (1,'it''s; \\\"x\\\"',3);\n"
+        f"insert into {table}{columns} value (2, NULL, 4);\n"
+    )
+    path = tmp_path / "dump.sql"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    with Dump(path, WANTED) as dump:
+        assert dump.tables == {"agent_space"}
+        assert list(dump.rows("agent_space")) == [
+            {"id": 1, "name": 'it\'s; "x"', "type": 3},
+            {"id": 2, "name": None, "type": 4},
+        ]
+
+
+def test_a_table_that_was_written_by_hand_has_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "dump.sql"
+    path.write_text(BARE)
+    with Dump(path, WANTED) as dump:
+        assert list(dump.rows("agent_space")) == [
+            {"id": 1, "name": "x", "key": "2.50", "period": None},
+            {"id": 2, "name": "y", "key": None, "period": 3},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(BARE.encode()), "compressed with gzip: unpack it first"),
+        (bz2.compress(BARE.encode()), "compressed with bzip2: unpack it first"),
+        (BARE.encode("utf-16"), "not UTF-8"),
+        (BARE.encode("utf-16-be"), "no text in UTF-8"),
+        (
+            b"INSERT INTO a.agent_space (id) VALUES (1);INSERT INTO b.agent_space (id) VALUES (2);",
+            "of another database",
+        ),
+    ],
+)
+def test_what_cannot_be_read_says_so(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "dump.sql"
+    path.write_bytes(content)
+    with pytest.raises(DumpRefused, match=said), Dump(path, WANTED):
+        pass
 
 
 def quoted(value: Any) -> str:
@@ -312,22 +393,38 @@ def state() -> Any:
     ]
 
 
+def address_of(database: str) -> str:
+    at = connection.settings_dict
+    secret = f":{at['PASSWORD']}" if at["PASSWORD"] else ""
+    return f"mysql://{at['USER']}{secret}@{at['HOST']}:{at['PORT'] or 3306}/{database}"
+
+
+@pytest.mark.django_db
+def test_the_own_database_of_the_platform_is_refused() -> None:
+    from interop.astron.live import Live
+
+    if connection.vendor == "sqlite":
+        pytest.skip("It needs a MariaDB server.")
+    address = address_of(str(connection.settings_dict["NAME"]))
+    with pytest.raises(DumpRefused, match="own database"), Live(address, WANTED):
+        pass
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_database_and_its_own_dump_tell_the_same(scratch: str, tmp_path: Path) -> None:
     """What mariadb-dump really writes, and what the server itself answers."""
     from interop.astron.live import Live
 
-    at = connection.settings_dict
-    secret = f":{at['PASSWORD']}" if at["PASSWORD"] else ""
-    url = f"mysql://{at['USER']}{secret}@{at['HOST']}:{at['PORT'] or 3306}/{scratch}"
-    dumped = tmp_path / "real.sql"
+    dumped, ansi = tmp_path / "real.sql", tmp_path / "ansi.sql"
     dumped.write_text(client(scratch, program="mariadb-dump"))
+    ansi.write_text(client("--compatible=ansi", scratch, program="mariadb-dump"))
     found = []
-    for opened in (Dump(FIXTURE, WANTED), Dump(dumped, WANTED), Live(url, WANTED)):
+    sources: list[Any] = [Dump(each, WANTED) for each in (FIXTURE, dumped, ansi)]
+    for opened in [*sources, Live(address_of(scratch), WANTED)]:
         with opened as source:
             Importer(source, name="astron", zone=ZoneInfo("Asia/Shanghai")).run()
         found.append(state())
         for model in (SpaceUser, Invite, Application, Space, EnterpriseUser, Enterprise, Imported):
             model._default_manager.all().delete()
     assert found[0][0]
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2] == found[3]

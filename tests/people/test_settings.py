@@ -1,6 +1,7 @@
 """Names and pictures by page, and the deeds that are not easily taken back."""
 
 import pytest
+from django.utils import timezone
 
 from enterprises.models import Enterprise
 from enterprises.models import EnterprisePermission as Deed
@@ -151,3 +152,14 @@ def test_a_deleted_enterprise_comes_back(acme: Acme) -> None:
     assert acme.said("bob", acme.at("restore/"))[0] == 404
     assert acme.said("alice", acme.at("restore/"))[0] == 200
     assert "Acme" in acme.get("bob", acme.at())
+
+
+@pytest.mark.parametrize("kind", ["enterprise", "space"])
+def test_what_is_being_removed_for_ever_is_offered_to_nobody(acme: Acme, kind: str) -> None:
+    place = acme.enterprise if kind == "enterprise" else acme.space
+    type(place).objects.filter(pk=place.pk).update(deleted=True)
+    assert f"/{kind}s/{place.pk}/restore/" in acme.get("alice", f"/{kind}s/deleted/")
+    type(place).objects.filter(pk=place.pk).update(purge_begun=timezone.now())
+    assert f"/{kind}s/{place.pk}/restore/" not in acme.get("alice", f"/{kind}s/deleted/")
+    answer = acme.browser("alice").post(f"/{kind}s/{place.pk}/restore/")
+    assert answer.status_code == 404

@@ -10,10 +10,13 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, User
 from enterprises.models import Enterprise
-from joining.models import Invite, InviteStatus
+from executions.sweeper import Sweeper
+from joining import services
+from joining.models import Invite, InviteRole, InviteStatus
 from spaces.models import Space, SpaceRole, SpaceUser
 from tests.api.helpers import pages
-from tests.factories import make_space, make_user
+from tests.audit.entries import Heard
+from tests.factories import make_space, make_user, owner_of
 from tests.tenancy.firm import Firm
 
 pytestmark = pytest.mark.django_db
@@ -139,6 +142,39 @@ def test_an_invite_lives_for_seven_days(firm: Firm) -> None:
             assert len(found) == count, (who, status)
     sent(firm)
     assert sorted(Invite.objects.values_list("status", flat=True)) == [1, 5]
+
+
+def test_a_sweep_says_in_the_rows_that_the_time_is_over(firm: Firm) -> None:
+    """Others read this table too, and go by the status alone."""
+    sent(firm)
+    for number in range(4):
+        late_one = make_user(f"late-{number}")
+        services.invite_user(firm.space, late_one.uid, InviteRole.MEMBER, by=owner_of(firm.space))
+    late = Invite.objects.filter(invitee__username__startswith="late-")
+    late.update(expire_time=timezone.now() - timedelta(seconds=1))
+    Invite.objects.filter(invitee__username="late-3").update(status=InviteStatus.REFUSED)
+    heard = Heard()
+    assert [services.expire_invites(2) for _time in range(3)] == [2, 1, 0]
+    statuses = dict(Invite.objects.values_list("invitee__username", "status"))
+    assert statuses == {"zoe": 1, "late-0": 5, "late-1": 5, "late-2": 5, "late-3": 2}
+    first, second = heard.all()
+    assert {first.action, second.action} == {"invite.expire"}
+    assert (first.door, len(first.details["changes"])) == ("platform", 2)
+
+
+def test_the_engines_sweeps_do_that_once_a_minute(
+    firm: Firm, django_assert_max_num_queries: Any
+) -> None:
+    sweeper = Sweeper()
+    sweeper.sweep()
+    sent(firm)
+    Invite.objects.update(expire_time=timezone.now())
+    sweeper.sweep()
+    assert Invite.objects.get().status == InviteStatus.INITIAL
+    Sweeper().sweep()
+    assert Invite.objects.get().status == InviteStatus.EXPIRED
+    with django_assert_max_num_queries(1):
+        assert services.expire_invites(100) == 0
 
 
 @pytest.mark.parametrize("token", ["1", "1:1", "x:y", "%00", "1:" + "a" * 43])
