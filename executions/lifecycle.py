@@ -23,7 +23,7 @@ from accounts.rows import read_row
 from executions import clock, hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
-from executions.models import Execution, ExecutionStream, Runner
+from executions.models import Execution, ExecutionStream, Lane, Runner
 from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
@@ -73,6 +73,8 @@ class Request:
     #: Seconds until it may start.
     delay: float = 0.0
     attempt: int = 1
+    #: Where it waits; None is where its version says.
+    lane: Lane | None = None
 
 
 def enqueue(execution: Execution, request: Request) -> Head:
@@ -81,7 +83,7 @@ def enqueue(execution: Execution, request: Request) -> Head:
     manifest = request.manifest
     patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None
-    lane = tickets.lane_of(manifest.pool, manifest.labels)
+    lane = request.lane or tickets.lane_of(manifest.pool, manifest.labels)
     with writing():
         execution.save(force_insert=True)
         head = _open_stream(execution, request.attempt)
@@ -175,7 +177,7 @@ def release(execution: Execution) -> bool:
     One that was to be cancelled ends instead: nobody would be left to hear of it.
     """
     with writing():
-        stream = ExecutionStream.objects.select_for_update().get(pk=execution.pk)
+        ExecutionStream.objects.select_for_update().filter(pk=execution.pk).first()
         claimed = Execution.objects.filter(
             pk=execution.pk, status=Status.PENDING, runner=execution.runner_id
         ).exclude(runner=None)
@@ -187,7 +189,7 @@ def release(execution: Execution) -> bool:
         if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
             return False
         tickets.give_back(execution.pk)
-        ExecutionStream.objects.filter(pk=stream.pk).update(writer_token="", src_offset=0)
+        ExecutionStream.objects.filter(pk=execution.pk).update(writer_token="", src_offset=0)
         append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
         _ring(execution.pk, Status.PENDING, PendingReason.QUEUED, space_id=execution.space_id)
     return True
@@ -282,7 +284,12 @@ def finish(
             if successor is not None:
                 enqueue(
                     successor.execution,
-                    Request(successor.manifest, delay=successor.delay, attempt=successor.attempt),
+                    Request(
+                        successor.manifest,
+                        delay=successor.delay,
+                        attempt=successor.attempt,
+                        lane=successor.lane,
+                    ),
                 )
                 retries.note(successor, of=execution_id)
     return head

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from executions import clock, lifecycle
@@ -22,7 +23,8 @@ def reap() -> int:
 def bury(dead: QuerySet[Runner]) -> int:
     """Mark these runners stopped, then settle the runs of every stopped runner.
 
-    The second half looks at all of them, so that a reaper which dies between the halves is made up for.
+    The second half looks at all of them, so that a reaper which dies between the halves is made up for. One that
+    cannot be settled leaves the others alone.
     """
     dead.update(stopped_at=clock.now())
     left = Execution.objects.unfinished().filter(runner__stopped_at__isnull=False)
@@ -33,7 +35,10 @@ def bury(dead: QuerySet[Runner]) -> int:
 
 
 def settle(execution: Execution, why: str = "Its runner died while it ran.") -> bool:
-    """A run whose robot had not started goes back to the queue; another is lost, or was to be cancelled."""
+    """A run whose robot had not started goes back to the queue; another is lost, or was to be cancelled.
+
+    False if it was not to be settled, or could not be. Raises only that the database does not answer.
+    """
     try:
         if execution.cancel_requested_at is not None:
             by = execution.cancel_requested_by
@@ -46,5 +51,10 @@ def settle(execution: Execution, why: str = "Its runner died while it ran.") -> 
             lifecycle.finish(execution.pk, ending)
     except WrongMoment:
         return False  # somebody else was first
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("Execution %s cannot be settled; the next look tries again.", execution.pk)
+        return False
     logger.warning("Execution %s was settled: its runner died.", execution.pk)
     return True

@@ -142,6 +142,8 @@ class RunnerHost:
         except Error as error:
             logger.warning("No run can be claimed: the database does not answer: %s", error)
             connection.close()
+        except Exception:
+            logger.exception("No run can be claimed; the next one who looks tries again.")
 
     def _carry_out_next(self) -> bool:
         with self._claiming:
@@ -166,7 +168,7 @@ class RunnerHost:
         return clock.ticks() > self._leased_until
 
     def _spawn(self, name: str, deed: Callable[[], object], pause: float) -> None:
-        """Do it again and again in a thread, for as long as we live and whatever the database does."""
+        """Do it again and again in a thread, for as long as we live and whatever goes wrong in it."""
 
         def again() -> None:
             soon = pause
@@ -178,6 +180,9 @@ class RunnerHost:
                     logger.warning("%s: the database does not answer: %s", name, error)
                     connection.close()
                     soon = min(pause, LOOK_SECONDS)
+                except Exception:
+                    # A fault of ours. Without this thread nothing that it does would be done any more.
+                    logger.exception("%s failed, and tries again.", name)
             connection.close()
 
         thread = threading.Thread(target=again, name=name, daemon=True)
@@ -254,7 +259,7 @@ class RunnerHost:
             if execution.cancel_requested_at is not None:
                 self.cancel(execution.pk)
         for execution in lost:
-            reaper.settle(execution, "Its runner lost the database while it ran.")
+            reaper.settle(execution, "Its runner could not write down its end.")
 
 
 def _lock(path: Path, owned: ExitStack) -> None:
