@@ -146,9 +146,7 @@ def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
     number = ticket.execution_id
     with writing(), connection.cursor() as cursor:
         # Whom somebody else claims just now is passed over, instead of waited for.
-        passing = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
-        cursor.execute(f"{_OPEN_STREAM}{passing}", [number, False])
-        if cursor.fetchone() is None:
+        if not is_free(number):
             return Claim.LOST
         if not tickets.admit(ticket):
             return Claim.HELD
@@ -169,6 +167,14 @@ def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
             [runner.pk, runner.tier, number],
         )
     return Claim.TAKEN
+
+
+def is_free(execution_id: int) -> bool:
+    """Lock the stream of a run that has not ended, in the caller's transaction. False where somebody else has it locked."""
+    passing = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_OPEN_STREAM}{passing}", [execution_id, False])
+        return cursor.fetchone() is not None
 
 
 def release(execution: Execution) -> bool:

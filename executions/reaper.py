@@ -1,18 +1,26 @@
-"""Finds runners that died, and settles what they left."""
+"""Finds runners that died, and settles what they left.
+
+A process that is stopped in the midst of a transaction is as dead as any, and its locks are not: what somebody has
+locked is passed over, and is found again at the next look.
+"""
 
 import logging
+from collections.abc import Iterator
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from executions import clock, lifecycle
-from executions.choices import FailureReason, Status
+from executions.choices import FailureReason, Status, TicketState
+from executions.events import writing
 from executions.lifecycle import Ending, WrongMoment
-from executions.models import Execution, Runner
+from executions.models import Execution, Runner, Ticket
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 200
+#: MariaDB's and MySQL's numbers of: waited for too long; waited for each other.
+_IN_THE_WAY = {1205, 1213}
 
 
 def reap() -> int:
@@ -26,12 +34,24 @@ def bury(dead: QuerySet[Runner]) -> int:
     The second half looks at all of them, so that a reaper which dies between the halves is made up for. One that
     cannot be settled leaves the others alone.
     """
-    dead.update(stopped_at=clock.now())
-    left = Execution.objects.unfinished().filter(runner__stopped_at__isnull=False)
-    settled = 0
-    for execution in left.select_related("cancel_requested_by")[:_BATCH]:
-        settled += settle(execution)
-    return settled
+    found = list(dead.values_list("pk", flat=True))
+    if found:
+        with writing():
+            # One that is just claiming is passed over. Who has beaten meanwhile is not dead any more.
+            locked = dead.select_for_update(skip_locked=True).filter(pk__in=found)
+            free = list(locked.values_list("pk", flat=True))
+            Runner.objects.filter(pk__in=free).update(stopped_at=clock.now())
+    return sum(settle(execution) for execution in _left())
+
+
+def _left() -> Iterator[Execution]:
+    """What stopped runners have in hand, by the leases: of those there are no more than slots."""
+    leased = Ticket.objects.filter(state=TicketState.LEASED, runner__stopped_at__isnull=False)
+    leased = leased.select_related("execution__cancel_requested_by").order_by("pk")
+    page = list(leased[:_BATCH])
+    while page:
+        yield from (ticket.execution for ticket in page)
+        page = list(leased.filter(pk__gt=page[-1].pk)[:_BATCH])
 
 
 def settle(execution: Execution, why: str = "Its runner died while it ran.") -> bool:
@@ -40,18 +60,26 @@ def settle(execution: Execution, why: str = "Its runner died while it ran.") -> 
     False if it was not to be settled, or could not be. Raises only that the database does not answer.
     """
     try:
-        if execution.cancel_requested_at is not None:
-            by = execution.cancel_requested_by
-            message = f"Cancelled by {by}; its runner had died."
-            lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=message))
-        elif execution.status == Status.PENDING:
-            return lifecycle.release(execution)
-        else:
-            ending = Ending(Status.FAILED, FailureReason.LOST, why)
-            lifecycle.finish(execution.pk, ending)
+        with writing():
+            if not lifecycle.is_free(execution.pk):
+                return False
+            if execution.cancel_requested_at is not None:
+                by = execution.cancel_requested_by
+                message = f"Cancelled by {by}; its runner had died."
+                lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=message))
+            elif execution.status == Status.PENDING:
+                return lifecycle.release(execution)
+            else:
+                ending = Ending(Status.FAILED, FailureReason.LOST, why)
+                lifecycle.finish(execution.pk, ending)
     except WrongMoment:
         return False  # somebody else was first
-    except (OperationalError, InterfaceError):
+    except InterfaceError:
+        raise
+    except OperationalError as error:
+        if error.args[:1] and error.args[0] in _IN_THE_WAY:
+            logger.warning("Execution %s is settled later: %s", execution.pk, error)
+            return False
         raise
     except Exception:
         logger.exception("Execution %s cannot be settled; the next look tries again.", execution.pk)

@@ -18,11 +18,14 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models import QuerySet
 from django.utils import translation
 
 from executions import clock, lifecycle, reaper, sealing, tickets
+from executions.choices import TicketState
+from executions.engine.patience import hurry
 from executions.environments import remove_leftovers
-from executions.models import Execution, Runner
+from executions.models import Execution, Runner, Ticket
 from executions.robot_env import SUPPORT, SUPPORT_INSIDE
 from executions.runner import abilities
 from executions.runner.context import RunnerContext
@@ -37,6 +40,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 _SEAL_SECONDS = 2.0
 _SWEEP_SECONDS = 1.0
+_REAP_SECONDS = 1.0
 #: What a stopped run may need beyond its robot's grace, to be killed and written down.
 _END_SECONDS = 15.0
 
@@ -48,7 +52,8 @@ class EngineBusy(Exception):
 class RunnerHost:
     """Claims and carries out runs in the threads that call `work`, in at most `slots` of them.
 
-    Threads of its own beat, look for runs and cancels of other processes, reap, sweep and seal. Where they
+    Threads of its own beat, look for runs and cancels of other processes, reap, sweep and seal, each for itself: what
+    makes one of them wait delays none of the others. Where they
     find that a run waits and a slot is idle, they call `wake`, which has another thread call `work`.
     With `only`, it carries out that one execution and leaves all others alone.
     """
@@ -82,7 +87,8 @@ class RunnerHost:
             self._register()
             self._owned = owned.pop_all()
         self._spawn("engine-heart", self._beat, settings.RPA_HEARTBEAT_SECONDS)
-        self._spawn("engine-keeper", self._keep, LOOK_SECONDS)
+        self._spawn("engine-keeper", self._look_around, LOOK_SECONDS)
+        self._spawn("engine-reaper", self._reap, _REAP_SECONDS)
         self._spawn("engine-sweeper", Sweeper().sweep, _SWEEP_SECONDS)
         self._spawn("engine-sealer", sealing.seal_due, _SEAL_SECONDS)
 
@@ -136,6 +142,7 @@ class RunnerHost:
     def work(self) -> None:
         """Carry out one waiting run after the other in the calling thread, until none waits or no slot is idle."""
         translation.deactivate_all()  # what a stream says is data: the same for every reader
+        hurry()
         try:
             while not self._stopping.is_set() and self._carry_out_next():
                 pass
@@ -171,6 +178,7 @@ class RunnerHost:
         """Do it again and again in a thread, for as long as we live and whatever goes wrong in it."""
 
         def again() -> None:
+            hurry()
             soon = pause
             while not self._stopping.wait(soon):
                 soon = pause
@@ -239,27 +247,34 @@ class RunnerHost:
             self.drain()
         return True
 
-    def _keep(self) -> None:
-        self._look_around()
-        if clock.ticks() >= self._reaps_from and not self._overdue():
-            self._reaps_from = clock.ticks() + settings.RPA_HEARTBEAT_SECONDS
-            reaper.reap()
-
     def _look_around(self) -> None:
-        idle = self.idle
-        if idle > 0 and self.runner is not None:
-            for _ticket in tickets.next_for(self.runner, self._only)[:idle]:
+        """Hear requests and cancels of other processes. It waits for nobody who claims."""
+        runner, idle = self.runner, self.idle
+        if runner is None:
+            return
+        if idle > 0:
+            for _ticket in tickets.next_for(runner, self._only)[:idle]:
                 self._wake()
+        unwanted = _in_hand(runner).filter(execution__cancel_requested_at__isnull=False)
+        for number in list(unwanted.values_list("pk", flat=True)):
+            self.cancel(number)
+
+    def _reap(self) -> None:
+        if clock.ticks() >= self._reaps_from and not self._overdue():
+            reaper.reap()
         # Nobody may be between the claim and the list of runs while the two are compared.
         with self._claiming:
-            mine = Execution.objects.unfinished().filter(runner=self.runner)
-            found = list(mine.only("status", "runner", "cancel_requested_at"))
-            lost = [each for each in found if each.pk not in self._runs]
-        for execution in found:
-            if execution.cancel_requested_at is not None:
-                self.cancel(execution.pk)
-        for execution in lost:
+            if self.runner is None:
+                return
+            mine = list(_in_hand(self.runner).values_list("pk", flat=True))
+            lost = [number for number in mine if number not in self._runs]
+        for execution in Execution.objects.filter(pk__in=lost):
             reaper.settle(execution, "Its runner could not write down its end.")
+
+
+def _in_hand(runner: Runner) -> QuerySet[Ticket]:
+    """The tickets of what it has claimed, by the leases: its history is long, and its slots are few."""
+    return Ticket.objects.filter(runner=runner, state=TicketState.LEASED)
 
 
 def _lock(path: Path, owned: ExitStack) -> None:

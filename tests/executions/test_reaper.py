@@ -1,28 +1,44 @@
 """What dead runners leave: each run is settled, soon, and whatever is wrong with another one."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.refusals import Refused
 from executions import engine as engines
 from executions import lifecycle, reaper, tickets
-from executions.choices import FailureReason, Status
+from executions.choices import FailureReason, Scope, Status
 from executions.events import Source
-from executions.models import Execution, Pool, Runner
+from executions.models import Execution, ExecutionStream, Gate, Pool, RunLimit, Runner
 from robots.models import Robot
 from spaces.models import Space
 from tests.conftest import wait_for_end
+from tests.executions.server import ROOT, check_end, ended, environment, events_of, until
 from tests.executions.waiting import wait_for_line
 from tests.factories import make_execution, make_robot
 
 pytestmark = pytest.mark.django_db
 racing = pytest.mark.django_db(transaction=True)
+
+
+def locking(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of locks on rows: SQLite has one for all."""
+    unless = pytest.mark.skipif(connection.vendor != "mysql", reason="about MariaDB and MySQL")
+    return racing(unless(test))
+
 
 ENDLESS = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.1)\n"
 RETRYING = """# /// script
@@ -154,3 +170,161 @@ def test_a_run_whose_end_cannot_be_written_is_settled_by_its_runner(
     assert (run.status, run.failure_reason) == (Status.FAILED, FailureReason.LOST)
     assert run.message == "Its runner could not write down its end."
     assert finished(make_execution(robot)).status == Status.COMPLETED
+
+
+# Locks that others keep ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keep() -> Iterator[Callable[[QuerySet[Any]], Callable[[], None]]]:
+    """`keep(rows)` locks these rows from another connection, as a stopped process does, until what it returns is called."""
+    let_go = threading.Event()
+    threads = []
+
+    def keep(rows: QuerySet[Any]) -> Callable[[], None]:
+        has = threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                assert list(rows.select_for_update())
+                has.set()
+                let_go.wait(60)
+            connection.close()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        threads.append(thread)
+        assert has.wait(10)
+
+        def free() -> None:
+            let_go.set()
+            thread.join()
+
+        return free
+
+    yield keep
+    let_go.set()
+    for thread in threads:
+        thread.join()
+
+
+Keep = Callable[["QuerySet[Any]"], Callable[[], None]]
+
+
+@locking
+def test_what_a_stopped_process_has_locked_delays_nothing_else(
+    robot: Robot, keep: Keep, engine: engines.Engine
+) -> None:
+    mine = make_execution(make_robot(robot.space, "endless", ENDLESS))
+    wait_for_line(mine, "ready")
+    dead, alive = runner(), runner(heartbeat_at=timezone.now() + timedelta(hours=1))
+    runs = [running(robot, dead) for _ in range(3)]
+    other = running(robot, alive)
+    free = keep(ExecutionStream.objects.filter(pk=runs[0].pk))
+    fall_silent(dead)
+    until(lambda: ended(*runs[1:]), "The others of the same runner are settled.", timeout=10)
+    lifecycle.request_cancel(mine, by=None, at=timezone.now())
+    until(lambda: ended(mine), "The cancel is heard.", timeout=5)
+    assert how(runs[0]) == how(other) == (Status.RUNNING, "")
+    free()
+    until(lambda: ended(runs[0]), "What was passed over is found again.", timeout=5)
+    assert how(runs[0]) == (Status.FAILED, FailureReason.LOST)
+
+
+@locking
+def test_a_gate_that_is_kept_delays_no_cancel(
+    robot: Robot, keep: Keep, engine: engines.Engine
+) -> None:
+    """Whoever claims waits for it, with the list of the runner's own runs in hand."""
+    mine = make_execution(make_robot(robot.space, "endless", ENDLESS))
+    wait_for_line(mine, "ready")
+    RunLimit.objects.create(robot=robot, most=1)
+    Gate.objects.create(scope=Scope.ROBOT, object_id=robot.pk)
+    keep(Gate.objects.all())
+    make_execution(robot)
+    engine.wake()
+    waiting = (
+        "SELECT 1 FROM information_schema.processlist WHERE info LIKE '%executions_gate%FOR UPDATE'"
+    )
+    until(lambda: asked(waiting), "A slot waits for the gate.", timeout=5)
+    lifecycle.request_cancel(mine, by=None, at=timezone.now())
+    until(lambda: ended(mine), "The cancel is heard.", timeout=4)
+
+
+@locking
+def test_a_runner_that_is_stopped_while_it_claims_delays_the_burial_of_no_other(
+    robot: Robot, keep: Keep
+) -> None:
+    stopped, dead = runner(), runner()
+    run = running(robot, dead)
+    free = keep(Runner.objects.filter(pk=stopped.pk))
+    fall_silent(dead)
+    Runner.objects.filter(pk=dead.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    began = time.monotonic()
+    assert reaper.bury(Runner.objects.filter(pk__in=[stopped.pk, dead.pk])) == 1
+    assert time.monotonic() - began < 5
+    assert how(run) == (Status.FAILED, FailureReason.LOST)
+    free()
+    reaper.bury(Runner.objects.filter(pk=stopped.pk))
+    stopped.refresh_from_db()
+    assert stopped.stopped_at is not None
+
+
+#: Stops itself in the midst of an append, with the stream locked; then it is what it was.
+STOPPED = """
+import os, signal, sys
+import django
+django.setup()
+from executions import lifecycle
+from executions.choices import EventKind
+from executions.engine.patience import hurry
+from executions.events import Draft, Source, StreamRefused, append, writing
+from executions.models import Runner
+from executions.runner.writer import StreamWriter
+
+hurry()
+run, token = lifecycle.claim_next(Runner.objects.get())
+writer = StreamWriter(run.pk, token, log_limit=100)
+writer.commit(1, lambda source: lifecycle.start(run, source))
+
+def stop(source):
+    with writing():
+        append(run.pk, [Draft(EventKind.NOTICE, {"code": "stopped"})], source=source)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+try:
+    writer.commit(1, stop)
+except StreamRefused as error:
+    print(type(error).__name__)
+"""
+
+
+@locking
+def test_mariadb_ends_what_a_stopped_process_has_begun(robot: Robot) -> None:
+    """And the process, should it go on, finds that its stream is not its own any more."""
+    if not asked("SHOW VARIABLES LIKE 'idle_transaction_timeout'"):
+        pytest.skip("MySQL ends a transaction only with its connection.")
+    own, run = runner(), make_execution(robot)
+    command = [sys.executable, "-c", STOPPED]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            _pid, status = os.waitpid(process.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            assert reaper.bury(Runner.objects.filter(pk=own.pk)) == 0, "The stream is locked."
+            began = time.monotonic()
+            until(lambda: reaper.bury(Runner.objects.none()), "It is free again.", timeout=10)
+            assert time.monotonic() - began < 2 * settings.RPA_HEARTBEAT_SECONDS + 3
+            assert how(run) == (Status.FAILED, FailureReason.LOST)
+            process.send_signal(signal.SIGCONT)
+            assert process.communicate(timeout=30)[0] == "StreamClosed\n"
+        finally:
+            process.kill()
+    assert "stopped" not in str(check_end(run)) + str(events_of(run))
+
+
+def asked(sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()
