@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import Error, connection
@@ -64,6 +65,7 @@ class RunnerHost:
         self._wake = wake
         self._only = only
         self._context: RunnerContext
+        self._lock_file = -1
         self._stopping = threading.Event()
         self._draining = threading.Event()
         self._claiming = threading.Lock()
@@ -78,12 +80,13 @@ class RunnerHost:
         """Take the data folder, clear what a killed one left, and become a runner. Raises EngineBusy."""
         data_dir = Path(settings.RPA_DATA_DIR)
         with ExitStack() as owned:
-            _lock(data_dir / "engine.lock", owned)
+            self._lock_file = _lock(data_dir / "engine.lock", owned)
             self._context = RunnerContext.make()
             owned.callback(self._context.sandbox.close)
             _clear(self._context)
-            # Whoever held the lock before us is gone, and with it every run of its own.
-            reaper.bury(Runner.objects.filter(stopped_at=None, host=_here(data_dir)))
+            # Whoever held the lock before us is gone, and with it every run of its own. By a name it would be somebody
+            # else's as well: machines may be copies of each other.
+            reaper.bury(Runner.objects.filter(stopped_at=None, uid__in=_holders(self._lock_file)))
             self._register()
             self._owned = owned.pop_all()
         self._spawn("engine-heart", self._beat, settings.RPA_HEARTBEAT_SECONDS)
@@ -108,6 +111,7 @@ class RunnerHost:
             if self.runner is not None:
                 Runner.objects.filter(pk=self.runner.pk).update(stopped_at=clock.now())
                 self.runner = None
+            self._lock_file = -1  # its number may soon be another file's
 
     @property
     def stopping(self) -> bool:
@@ -199,7 +203,12 @@ class RunnerHost:
 
     def _register(self) -> None:
         now = clock.measure()
+        uid = uuid4()
+        _sign(
+            self._lock_file, uid
+        )  # before anybody knows us: whoever comes after us must know whom to bury
         self.runner = Runner.objects.create(
+            uid=uid,
             host=_here(self._context.data_dir),
             pid=os.getpid(),
             slots=self.slots,
@@ -277,14 +286,28 @@ def _in_hand(runner: Runner) -> QuerySet[Ticket]:
     return Ticket.objects.filter(runner=runner, state=TicketState.LEASED)
 
 
-def _lock(path: Path, owned: ExitStack) -> None:
-    """Hold the lock for as long as `owned`. Raises EngineBusy."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+def _lock(path: Path, owned: ExitStack) -> int:
+    """Hold the lock for as long as `owned`, and return its file. Raises EngineBusy."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owned.callback(os.close, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise EngineBusy from None
+    return lock
+
+
+def _holders(lock: int) -> list[UUID]:
+    """The runner that held the lock last, if it is known. One that is not is found dead by its silence."""
+    try:
+        return [UUID(os.pread(lock, 64, 0).decode())]
+    except ValueError:
+        return []
+
+
+def _sign(lock: int, runner: UUID) -> None:
+    os.pwrite(lock, str(runner).encode(), 0)
+    os.fsync(lock)
 
 
 def _clear(context: RunnerContext) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ from accounts.refusals import Refused
 from executions import engine as engines
 from executions import lifecycle, reaper, tickets
 from executions.choices import FailureReason, Scope, Status
+from executions.engine.host import RunnerHost
 from executions.events import Source
-from executions.models import Execution, ExecutionStream, Gate, Pool, RunLimit, Runner
+from executions.models import Execution, ExecutionStream, Gate, Pool, RunLimit, Runner, Ticket
 from robots.models import Robot
 from spaces.models import Space
 from tests.conftest import wait_for_end
@@ -170,6 +172,76 @@ def test_a_run_whose_end_cannot_be_written_is_settled_by_its_runner(
     assert (run.status, run.failure_reason) == (Status.FAILED, FailureReason.LOST)
     assert run.message == "Its runner could not write down its end."
     assert finished(make_execution(robot)).status == Status.COMPLETED
+
+
+# Who buries whom at its start ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(settings: Any, tmp_path: Path) -> Iterator[Callable[[str], RunnerHost]]:
+    """`machine(disk)` is a host with a disk of its own, and the same name and path as every other one."""
+    folder, hosts = tmp_path / "data", []
+    settings.RPA_DATA_DIR = folder
+
+    def start(disk: str) -> RunnerHost:
+        folder.unlink(missing_ok=True)
+        (tmp_path / disk).mkdir(mode=0o711, exist_ok=True)
+        folder.symlink_to(tmp_path / disk)
+        host = RunnerHost(1, lambda: None)
+        host.start()
+        hosts.append(host)
+        return host
+
+    yield start
+    for host in hosts:
+        host.halt()
+        host.close([])
+
+
+def die(host: RunnerHost) -> None:
+    """As if it was killed: it says no goodbye."""
+    host.runner = None
+    host.halt()
+    host.close([])
+
+
+@racing
+def test_a_machine_buries_its_own_last_runner_and_no_other_of_its_name(
+    robot: Robot, machine: Callable[[str], RunnerHost]
+) -> None:
+    first = machine("one")
+    assert first.runner is not None
+    own = first.runner
+    run = make_execution(robot)
+    assert lifecycle.claim_next(own) is not None
+    second = machine("two")
+    assert second.runner is not None
+    assert second.runner.host == own.host
+    own.refresh_from_db()
+    assert own.stopped_at is None
+    assert Ticket.objects.get(pk=run.pk).runner == own
+    die(first)
+    machine("one")
+    own.refresh_from_db()
+    assert own.stopped_at is not None
+    assert Ticket.objects.get(pk=run.pk).runner is None
+    second.runner.refresh_from_db()
+    assert second.runner.stopped_at is None
+
+
+@racing
+@pytest.mark.parametrize("text", ["", "nonsense", "7d1f1e1c-3f0b"])
+def test_a_lock_that_names_nobody_buries_nobody(
+    robot: Robot, machine: Callable[[str], RunnerHost], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "one").mkdir(mode=0o711)
+    (tmp_path / "one" / "engine.lock").write_text(text)
+    other = runner()
+    host = machine("one")
+    other.refresh_from_db()
+    assert other.stopped_at is None
+    assert host.runner is not None
+    assert (tmp_path / "one" / "engine.lock").read_text() == str(host.runner.uid)
 
 
 # Locks that others keep ---------------------------------------------------------------------------
