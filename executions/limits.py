@@ -34,16 +34,22 @@ class Limit:
 
 
 def limits_of(run: Belonging, robot_most: int | None) -> list[Limit]:
-    """Every limit that a run is subject to. `robot_most` is what its robot's version says of itself."""
+    """Every limit that a run is subject to. `robot_most` is what its robot's version says of itself.
+
+    The settings hold where nobody has said otherwise. A robot's version says what more of its runs would break:
+    nobody may allow more than that.
+    """
     own = _own(run)
-    by_default = {
-        Scope.ROBOT: robot_most,
+    all_most = {
         Scope.SPACE: settings.RPA_SPACE_RUNS or None,
         Scope.ENTERPRISE: settings.RPA_ENTERPRISE_RUNS or None,
+        **own,
     }
+    if robot_most is not None:
+        all_most[Scope.ROBOT] = min(robot_most, own.get(Scope.ROBOT, robot_most))
     found = []
     for scope in COLUMNS:
-        most, of = own.get(scope, by_default.get(scope)), run[scope]
+        most, of = all_most.get(scope), run[scope]
         if most is not None and of is not None:
             found.append(Limit(scope, of, most))
     return found

@@ -262,6 +262,16 @@ def test_a_robot_may_ask_for_one_run_at_a_time(space: Space) -> None:
     assert order(own, 3) == [runs[1].pk]
 
 
+@pytest.mark.parametrize(("most", "begun"), [(5, 2), (2, 2), (1, 1), (0, 0)])
+def test_an_operator_allows_no_more_than_the_robot_and_may_allow_less(
+    space: Space, most: int, begun: int
+) -> None:
+    robot = make_robot(space, "careful", said("concurrency = 2"))
+    RunLimit.objects.create(robot=robot, most=most)
+    runs = [make_execution(robot) for _ in range(4)]
+    assert order(runner(), 9) == [run.pk for run in runs[:begun]]
+
+
 def test_what_waits_for_a_full_robot_leaves_the_room_of_its_space_to_others(space: Space) -> None:
     """Two limits: who is held back by the one does not hold back those whom only the other one had held."""
     busy, free = make_robot(space, "busy"), make_robot(space, "free")
