@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -21,9 +22,10 @@ from executions.lifecycle import Ending, WrongMoment
 from executions.models import Execution, Pool, RunLimit, Runner, SpaceShare, Ticket
 from executions.sweeper import Sweeper
 from robots.models import Robot
+from robots.services import publish_version
 from spaces.models import Space, SpaceRole
 from tests.executions.threads import succeed
-from tests.factories import make_execution, make_robot, make_space, owner_of
+from tests.factories import SCRIPT, make_execution, make_robot, make_space, owner_of
 
 pytestmark = pytest.mark.django_db
 racing = pytest.mark.django_db(transaction=True)
@@ -260,6 +262,50 @@ def test_a_robot_may_ask_for_one_run_at_a_time(space: Space) -> None:
     assert reason_of(runs[1]) == PendingReason.ROBOT_LIMIT
     end(runs[0])
     assert order(own, 3) == [runs[1].pk]
+
+
+def test_a_version_that_bears_more_runs_is_not_held_back_by_one_that_bears_fewer(
+    space: Space,
+) -> None:
+    robot = make_robot(space, "older", said("concurrency = 1"))
+    older = robot.enabled_version
+    newer = publish_version(
+        robot=robot, file=BytesIO(SCRIPT.encode()), file_name="robot.py", by=owner_of(space)
+    )
+    robot.refresh_from_db()
+    own = runner()
+    running = make_execution(robot, version=newer)
+    assert order(own, 9) == [running.pk]
+    waiting = [make_execution(robot, version=older) for _ in range(2)]
+    free = [make_execution(robot) for _ in range(3)]
+    assert order(own, 9) == [run.pk for run in free]
+    for run in free:
+        end(run)
+        assert order(own, 9) == []
+    end(running)
+    assert order(own, 9) == [waiting[0].pk]
+    assert lifecycle.release(Execution.objects.get(pk=waiting[0].pk))
+    assert order(own, 9) == [waiting[0].pk]
+
+
+def test_a_sweep_calls_the_versions_that_bear_one_more(space: Space) -> None:
+    robot = make_robot(space, "older", said("concurrency = 1"))
+    older = robot.enabled_version
+    newer = publish_version(
+        robot=robot,
+        file=BytesIO(said("concurrency = 3").encode()),
+        file_name="robot.py",
+        by=owner_of(space),
+    )
+    robot.refresh_from_db()
+    limit = RunLimit.objects.create(robot=robot, most=0)
+    waiting = [make_execution(robot, version=older) for _ in range(2)]
+    more = [make_execution(robot, version=newer) for _ in range(4)]
+    own = runner()
+    assert order(own, 9) == []
+    limit.delete()
+    Sweeper().sweep()
+    assert order(own, 9) == [waiting[0].pk, more[0].pk, more[1].pk]
 
 
 @pytest.mark.parametrize(("most", "begun"), [(5, 2), (2, 2), (1, 1), (0, 0)])
