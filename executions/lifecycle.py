@@ -81,7 +81,6 @@ def enqueue(execution: Execution, request: Request) -> Head:
     """Save a new execution, begin its stream, and give it its place in the queue: the one way to begin a run."""
     now = clock.now()
     manifest = request.manifest
-    patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None
     lane = request.lane or tickets.lane_of(manifest.pool, manifest.labels)
     with writing():
@@ -93,9 +92,15 @@ def enqueue(execution: Execution, request: Request) -> Head:
             priority=request.priority,
             robot_most=manifest.concurrency,
             ready_at=ready_at,
-            expires_at=(ready_at or now) + timedelta(seconds=patience) if patience else None,
+            expires_at=_latest_start(manifest, ready_at or now),
         )
     return head
+
+
+def _latest_start(manifest: Manifest, waits_since: datetime) -> datetime | None:
+    """When a run that has waited since then will have waited for too long; None is never."""
+    patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
+    return waits_since + timedelta(seconds=patience) if patience else None
 
 
 def _open_stream(execution: Execution, attempt: int) -> Head:
@@ -180,6 +185,7 @@ def is_free(execution_id: int) -> bool:
 def release(execution: Execution) -> bool:
     """Hand a claimed run, whose robot has not started, back to the queue. False if it has moved on.
 
+    It waits anew, in its old place: a runner had it, and that was no waiting.
     One that was to be cancelled ends instead: nobody would be left to hear of it.
     """
     with writing():
@@ -194,7 +200,8 @@ def release(execution: Execution) -> bool:
             return True
         if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
             return False
-        tickets.give_back(execution.pk)
+        manifest = Manifest.from_json(execution.version.manifest)
+        tickets.give_back(execution.pk, expires_at=_latest_start(manifest, clock.now()))
         ExecutionStream.objects.filter(pk=execution.pk).update(writer_token="", src_offset=0)
         append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
         _ring(execution.pk, Status.PENDING, PendingReason.QUEUED, space_id=execution.space_id)

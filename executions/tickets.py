@@ -226,14 +226,16 @@ def lease(ticket: Facts, runner: Runner) -> bool:
         return bool(cursor.rowcount)
 
 
-def give_back(execution_id: int) -> None:
-    """Let a leased run wait again, in its old place."""
+def give_back(execution_id: int, *, expires_at: datetime | None) -> None:
+    """Let a leased run wait again, in its old place, and for so long."""
     ticket = _ticket(execution_id)
     if ticket is None or ticket.state != TicketState.LEASED:
         return
     places = _places(ticket)
     close_gates(places)
-    Ticket.objects.filter(pk=execution_id).update(state=TicketState.READY, runner=None)
+    Ticket.objects.filter(pk=execution_id).update(
+        state=TicketState.READY, runner=None, expires_at=expires_at
+    )
     for place in places:
         _promote(place)
 

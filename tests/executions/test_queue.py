@@ -427,6 +427,29 @@ def test_what_has_waited_too_long_fails_and_what_runs_does_not(space: Space) -> 
     assert running.runner == own
 
 
+@pytest.mark.parametrize(
+    ("words", "patience"), [("queue_timeout = 60", 60), ('description = "patient"', 100), ("", 0)]
+)
+def test_what_is_handed_back_waits_anew(
+    space: Space, settings: Any, words: str, patience: int
+) -> None:
+    """Its package or its environment may have taken longer than it was to wait."""
+    settings.RPA_QUEUE_TIMEOUT = 100 if words else 0
+    run = make_execution(make_robot(space, "hasty", said(words)))
+    assert claimed(runner()) == run
+    Ticket.objects.filter(expires_at__isnull=False).update(expires_at=timezone.now())
+    assert lifecycle.release(Execution.objects.get(pk=run.pk))
+    Sweeper().sweep()
+    run.refresh_from_db()
+    assert run.status == Status.PENDING
+    expires_at = Ticket.objects.get(pk=run.pk).expires_at
+    if not patience:
+        assert expires_at is None
+        return
+    assert expires_at is not None
+    assert patience - 5 < (expires_at - timezone.now()).total_seconds() <= patience
+
+
 RETRYING = 'retry = {max_attempts = 3, backoff = 10, on = ["lost", "error"]}'
 
 
