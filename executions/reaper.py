@@ -5,7 +5,6 @@ locked is passed over, and is found again at the next look.
 """
 
 import logging
-from collections.abc import Iterator
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
@@ -18,7 +17,6 @@ from executions.models import Execution, Runner, Ticket
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 200
 #: MariaDB's and MySQL's numbers of: waited for too long; waited for each other.
 _IN_THE_WAY = {1205, 1213}
 
@@ -41,17 +39,10 @@ def bury(dead: QuerySet[Runner]) -> int:
             locked = dead.select_for_update(skip_locked=True).filter(pk__in=found)
             free = list(locked.values_list("pk", flat=True))
             Runner.objects.filter(pk__in=free).update(stopped_at=clock.now())
-    return sum(settle(execution) for execution in _left())
-
-
-def _left() -> Iterator[Execution]:
-    """What stopped runners have in hand, by the leases: of those there are no more than slots."""
-    leased = Ticket.objects.filter(state=TicketState.LEASED, runner__stopped_at__isnull=False)
-    leased = leased.select_related("execution__cancel_requested_by").order_by("pk")
-    page = list(leased[:_BATCH])
-    while page:
-        yield from (ticket.execution for ticket in page)
-        page = list(leased.filter(pk__gt=page[-1].pk)[:_BATCH])
+    # By the leases: of those there are no more than slots, and of runs that wait any number.
+    left = Ticket.objects.filter(state=TicketState.LEASED, runner__stopped_at__isnull=False)
+    left = left.select_related("execution__cancel_requested_by")
+    return sum(settle(ticket.execution) for ticket in left)
 
 
 def settle(execution: Execution, why: str = "Its runner died while it ran.") -> bool:

@@ -174,6 +174,36 @@ def test_a_run_whose_end_cannot_be_written_is_settled_by_its_runner(
     assert finished(make_execution(robot)).status == Status.COMPLETED
 
 
+@racing
+def test_the_dead_are_looked_for_every_second_however_slowly_hearts_beat(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RPA_HEARTBEAT_SECONDS = 2
+    looks: list[float] = []
+    monkeypatch.setattr(reaper, "reap", lambda: looks.append(time.monotonic()))
+    engines.start(slots=1)
+    try:
+        until(lambda: len(looks) > 2, "It has looked three times.", timeout=20)
+    finally:
+        engines.stop()
+    assert looks[2] - looks[0] < 3.5
+
+
+@locking
+def test_a_look_for_the_dead_passes_over_those_of_the_past() -> None:
+    now = timezone.now()
+    past = [
+        Runner(host="past", pid=1, slots=1, heartbeat_at=now - timedelta(days=9), stopped_at=now)
+        for _ in range(2000)
+    ]
+    Runner.objects.bulk_create(past)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE TABLE executions_runner")
+        cursor.fetchall()
+    assert "range runner_by_sign_of_life" in Runner.objects.silent().explain()
+    assert reaper.reap() == 0
+
+
 # Who buries whom at its start ---------------------------------------------------------------------
 
 
