@@ -9,16 +9,18 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Invalid
 from enterprises.models import Enterprise
-from executions import lifecycle, reaper, services, shares, tickets
+from executions import lifecycle, reaper, services, shares, tickets, waiting
 from executions.choices import FailureReason, PendingReason, Status
 from executions.events import Source, read_page
 from executions.lifecycle import Ending, WrongMoment
+from executions.limits import close_gates, leases
 from executions.models import Execution, Pool, RunLimit, Runner, SpaceShare, Ticket
 from executions.sweeper import Sweeper
 from robots.models import Robot
@@ -234,11 +236,19 @@ def test_claims_that_race_never_pass_a_limit(
 ) -> None:
     RunLimit.objects.create(**of(robot), most=3)
     runs = {make_execution(robot).pk for _ in range(24)}
+    facts = tickets.next_for(runner())[0]
+    (place,) = [limit.place for limit in facts.limits()]
+
+    def running() -> int:
+        """While nobody claims or ends: one statement may else see a claim, and not the end that it had waited for."""
+        with transaction.atomic():
+            close_gates([place])
+            return leases(place)
 
     def work() -> list[int]:
         own, done = runner(), []
         while run := claimed(own):
-            assert Execution.objects.filter(ticket__state=4).count() <= 3
+            assert running() <= 3
             done.append(run.pk)
             end(run)
         return done
@@ -250,6 +260,32 @@ def test_claims_that_race_never_pass_a_limit(
         done += got
     assert sorted(done) == sorted(runs)
     assert not Ticket.objects.exists()
+
+
+def told_running(run: Execution) -> int:
+    run.refresh_from_db()
+    wait = waiting.wait_of(run)
+    assert wait is not None
+    assert wait.blocked_by is not None
+    return wait.blocked_by.running
+
+
+def test_more_than_a_limit_allows_is_told_only_where_it_is_so(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = RunLimit.objects.create(robot=robot, most=2)
+    runs = [make_execution(robot) for _ in range(3)]
+    assert len(order(runner(), 3)) == 2
+    some, looks = waiting._some, []
+
+    def one_more_at_first(found: Any) -> int:
+        looks.append(found)
+        return some(found) + (len(looks) == 1)
+
+    monkeypatch.setattr(waiting, "_some", one_more_at_first)
+    assert told_running(runs[2]) == 2
+    RunLimit.objects.filter(pk=limit.pk).update(most=1)
+    assert told_running(runs[2]) == 2
 
 
 def test_a_robot_may_ask_for_one_run_at_a_time(space: Space) -> None:
