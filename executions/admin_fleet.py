@@ -18,7 +18,18 @@ from accounts.admin_parts import Careful
 from accounts.changelists import KeysetList
 from audit.recording import deed, note
 from executions.choices import TicketState
-from executions.models import Pool, RunLimit, Runner, SpaceRetention, SpaceShare, Ticket
+from executions.models import (
+    DEFAULT_POOL,
+    Lane,
+    Pool,
+    RunLimit,
+    Runner,
+    RunnerToken,
+    SpaceRetention,
+    SpaceShare,
+    Ticket,
+)
+from robots.models import RobotVersion
 
 
 class WatchOnly(Careful, ModelAdmin):
@@ -116,8 +127,20 @@ class PoolAdmin(Careful, ModelAdmin):
     list_display = ["name", "description"]
     search_fields = ["name"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Pool | None = None) -> list[str]:
+        return ["name"] if obj is not None and _is_named(obj) else []
+
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False  # runs and runners of the past name it
+
+
+def _is_named(pool: Pool) -> bool:
+    """Whether robots, runners or waiting runs know the pool by its name: under another one they would miss it."""
+    return (
+        pool.name == DEFAULT_POOL
+        or any(each.objects.filter(pool=pool).exists() for each in (Lane, Runner, RunnerToken))
+        or RobotVersion.objects.filter(manifest__pool=pool.name).exists()
+    )
 
 
 @admin.register(RunLimit)

@@ -23,7 +23,7 @@ from accounts.rows import read_row
 from executions import clock, hints, retries, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, PendingReason, Status
 from executions.events import Draft, Head, Source, StreamClosed, append, writing
-from executions.models import Execution, ExecutionStream, Runner
+from executions.models import Execution, ExecutionStream, Lane, Runner
 from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
@@ -73,15 +73,16 @@ class Request:
     #: Seconds until it may start.
     delay: float = 0.0
     attempt: int = 1
+    #: Where it waits; None is where its version says.
+    lane: Lane | None = None
 
 
 def enqueue(execution: Execution, request: Request) -> Head:
     """Save a new execution, begin its stream, and give it its place in the queue: the one way to begin a run."""
     now = clock.now()
     manifest = request.manifest
-    patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None
-    lane = tickets.lane_of(manifest.pool, manifest.labels)
+    lane = request.lane or tickets.lane_of(manifest.pool, manifest.labels)
     with writing():
         execution.save(force_insert=True)
         head = _open_stream(execution, request.attempt)
@@ -91,9 +92,15 @@ def enqueue(execution: Execution, request: Request) -> Head:
             priority=request.priority,
             robot_most=manifest.concurrency,
             ready_at=ready_at,
-            expires_at=(ready_at or now) + timedelta(seconds=patience) if patience else None,
+            expires_at=_latest_start(manifest, ready_at or now),
         )
     return head
+
+
+def _latest_start(manifest: Manifest, waits_since: datetime) -> datetime | None:
+    """When a run that has waited since then will have waited for too long; None is never."""
+    patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
+    return waits_since + timedelta(seconds=patience) if patience else None
 
 
 def _open_stream(execution: Execution, attempt: int) -> Head:
@@ -144,9 +151,7 @@ def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
     number = ticket.execution_id
     with writing(), connection.cursor() as cursor:
         # Whom somebody else claims just now is passed over, instead of waited for.
-        passing = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
-        cursor.execute(f"{_OPEN_STREAM}{passing}", [number, False])
-        if cursor.fetchone() is None:
+        if not is_free(number):
             return Claim.LOST
         if not tickets.admit(ticket):
             return Claim.HELD
@@ -169,13 +174,22 @@ def _claim(ticket: tickets.Facts, runner: Runner, token: str) -> Claim:
     return Claim.TAKEN
 
 
+def is_free(execution_id: int) -> bool:
+    """Lock the stream of a run that has not ended, in the caller's transaction. False where somebody else has it locked."""
+    passing = " FOR UPDATE SKIP LOCKED" if connection.vendor == "mysql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_OPEN_STREAM}{passing}", [execution_id, False])
+        return cursor.fetchone() is not None
+
+
 def release(execution: Execution) -> bool:
     """Hand a claimed run, whose robot has not started, back to the queue. False if it has moved on.
 
+    It waits anew, in its old place: a runner had it, and that was no waiting.
     One that was to be cancelled ends instead: nobody would be left to hear of it.
     """
     with writing():
-        stream = ExecutionStream.objects.select_for_update().get(pk=execution.pk)
+        ExecutionStream.objects.select_for_update().filter(pk=execution.pk).first()
         claimed = Execution.objects.filter(
             pk=execution.pk, status=Status.PENDING, runner=execution.runner_id
         ).exclude(runner=None)
@@ -186,8 +200,9 @@ def release(execution: Execution) -> bool:
             return True
         if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
             return False
-        tickets.give_back(execution.pk)
-        ExecutionStream.objects.filter(pk=stream.pk).update(writer_token="", src_offset=0)
+        manifest = Manifest.from_json(execution.version.manifest)
+        tickets.give_back(execution.pk, expires_at=_latest_start(manifest, clock.now()))
+        ExecutionStream.objects.filter(pk=execution.pk).update(writer_token="", src_offset=0)
         append(execution.pk, [status_draft(Status.PENDING, PendingReason.QUEUED)])
         _ring(execution.pk, Status.PENDING, PendingReason.QUEUED, space_id=execution.space_id)
     return True
@@ -282,7 +297,12 @@ def finish(
             if successor is not None:
                 enqueue(
                     successor.execution,
-                    Request(successor.manifest, delay=successor.delay, attempt=successor.attempt),
+                    Request(
+                        successor.manifest,
+                        delay=successor.delay,
+                        attempt=successor.attempt,
+                        lane=successor.lane,
+                    ),
                 )
                 retries.note(successor, of=execution_id)
     return head

@@ -5,7 +5,7 @@ run that has a lease there. Of two claims, the second one therefore counts the f
 held back for a lease that is just being given back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -22,6 +22,8 @@ COLUMNS = {
 }
 #: What a run belongs to, by scope: the keys of its robot, space, enterprise and pool.
 Belonging = Mapping[Scope, int | None]
+#: What may be limited: a kind of thing, and the key of one.
+Place = tuple[Scope, int]
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,28 @@ class Limit:
     of: int
     most: int
 
+    @property
+    def place(self) -> Place:
+        return self.scope, self.of
+
 
 def limits_of(run: Belonging, robot_most: int | None) -> list[Limit]:
-    """Every limit that a run is subject to. `robot_most` is what its robot's version says of itself."""
+    """Every limit that a run is subject to. `robot_most` is what its robot's version says of itself.
+
+    The settings hold where nobody has said otherwise. A robot's version says what more of its runs would break:
+    nobody may allow more than that.
+    """
     own = _own(run)
-    by_default = {
-        Scope.ROBOT: robot_most,
+    all_most = {
         Scope.SPACE: settings.RPA_SPACE_RUNS or None,
         Scope.ENTERPRISE: settings.RPA_ENTERPRISE_RUNS or None,
+        **own,
     }
+    if robot_most is not None:
+        all_most[Scope.ROBOT] = min(robot_most, own.get(Scope.ROBOT, robot_most))
     found = []
     for scope in COLUMNS:
-        most, of = own.get(scope, by_default.get(scope)), run[scope]
+        most, of = all_most.get(scope), run[scope]
         if most is not None and of is not None:
             found.append(Limit(scope, of, most))
     return found
@@ -65,32 +77,37 @@ def _own(run: Belonging) -> dict[Scope, int]:
     return own
 
 
-def close_gates(limits: Sequence[Limit]) -> None:
-    """Lock what is limited until the end of the transaction. On SQLite, whoever writes is alone anyway."""
-    if connection.vendor == "sqlite":
-        return
+def close_gates(places: Iterable[Place]) -> None:
+    """Lock what is limited until the end of the transaction. On SQLite, whoever writes is alone anyway.
+
+    A gate stays: it tells that something of the place has had a limit.
+    """
+    alone = connection.vendor == "sqlite"
+    # It locks the row as an update does, whoever was first: IGNORE would share it, and two who share it and want it
+    # alone wait for each other.
+    lock, twice = (
+        ("", "ON CONFLICT DO NOTHING")
+        if alone
+        else (" FOR UPDATE", "ON DUPLICATE KEY UPDATE scope = scope")
+    )
     with connection.cursor() as cursor:
-        for limit in limits:
-            one = [limit.scope, limit.of]
+        for place in sorted(places, key=lambda place: [*COLUMNS].index(place[0])):
             cursor.execute(
-                "SELECT id FROM executions_gate WHERE scope = %s AND object_id = %s FOR UPDATE", one
+                f"SELECT id FROM executions_gate WHERE scope = %s AND object_id = %s{lock}", place
             )
             if cursor.fetchone() is None:
-                # It locks the row as an update does, whoever was first: IGNORE would share it, and two who
-                # share it and want it alone wait for each other.
                 cursor.execute(
-                    "INSERT INTO executions_gate (scope, object_id) VALUES (%s, %s) "
-                    "ON DUPLICATE KEY UPDATE scope = scope",
-                    one,
+                    f"INSERT INTO executions_gate (scope, object_id) VALUES (%s, %s) {twice}", place
                 )
 
 
-def leases(limit: Limit) -> int:
-    """How many runs of what is limited have a lease now."""
+def leases(place: Place) -> int:
+    """How many runs of it have a lease now."""
+    scope, of = place
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT COUNT(*) FROM executions_ticket WHERE {COLUMNS[limit.scope]} = %s AND state = %s",
-            [limit.of, TicketState.LEASED],
+            f"SELECT COUNT(*) FROM executions_ticket WHERE {COLUMNS[scope]} = %s AND state = %s",
+            [of, TicketState.LEASED],
         )
         (count,) = cursor.fetchone()
     return int(count)

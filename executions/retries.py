@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from executions.choices import FailureReason, PendingReason, Status
-from executions.models import Execution, ExecutionStream, Retry
+from executions.models import Execution, ExecutionStream, Lane, Retry
 from robots.manifest import Manifest
 
 #: What a robot may ask to be tried again after.
@@ -31,6 +31,8 @@ class Successor:
 
     execution: Execution
     manifest: Manifest
+    #: The failed one's: what has become of the pool's name meanwhile does not keep a run from its end.
+    lane: Lane
     attempt: int
     #: Seconds.
     delay: float
@@ -46,7 +48,10 @@ def successor_of(
     if status != Status.FAILED or reason not in RETRIED:
         return None
     ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
-    failed = Execution.objects.select_related("version", "retry", "space").get(pk=execution_id)
+    known = Execution.objects.select_related("version", "retry", "space", "ticket__lane")
+    failed = known.filter(pk=execution_id).first()
+    if failed is None or not hasattr(failed, "ticket"):
+        return None  # it has ended already
     manifest = Manifest.from_json(failed.version.manifest)
     policy = manifest.retry
     attempt = failed.retry.attempt if hasattr(failed, "retry") else 1
@@ -70,7 +75,7 @@ def successor_of(
         pending_reason=PendingReason.RETRY if policy.backoff else PendingReason.QUEUED,
     )
     delay = min(policy.backoff * 2.0 ** (attempt - 1), _LONGEST_DELAY)
-    return Successor(again, manifest, attempt + 1, delay)
+    return Successor(again, manifest, failed.ticket.lane, attempt + 1, delay)
 
 
 def _may_run(failed: Execution) -> bool:

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.refusals import Invalid
 from executions import clock
 from executions.choices import Scope, TicketState
-from executions.limits import COLUMNS, Belonging, Limit, close_gates, leases, limits_of
+from executions.limits import COLUMNS, Belonging, Limit, Place, close_gates, leases, limits_of
 from executions.models import DEFAULT_POOL, Execution, Lane, Pool, Runner, Ticket
 from executions.shares import next_turn
 
@@ -42,17 +43,20 @@ class Facts:
     robot_most: int | None
     state: TicketState
     belongs: Belonging
+    #: Whether runs of its robot have had a limit of their own, be it by another version.
+    robot_limited: bool = False
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> "Facts":
-        number, precedence, turn, robot_most, state, robot, space, enterprise, pool = row
+        number, precedence, turn, robot_most, state, robot, space, enterprise, pool, *gate = row
         belongs = {
             Scope.ROBOT: robot,
             Scope.SPACE: space,
             Scope.ENTERPRISE: enterprise,
             Scope.POOL: pool,
         }
-        return cls(number, precedence, turn, robot_most, TicketState(state), belongs)
+        limited = any(gate)
+        return cls(number, precedence, turn, robot_most, TicketState(state), belongs, limited)
 
     def limits(self) -> list[Limit]:
         return limits_of(self.belongs, self.robot_most)
@@ -181,23 +185,31 @@ def admit(ticket: Facts) -> bool:
     limits = ticket.limits()
     if not limits:
         return True
-    close_gates(limits)
-    full = [limit for limit in limits if leases(limit) >= limit.most]
+    close_gates([limit.place for limit in limits])
+    full = [limit for limit in limits if leases(limit.place) >= limit.most]
     if not full:
         return True
-    _hold(full[0])
+    _hold(ticket, full[0])
     for limit in (each for each in limits if each not in full):
         # What waited for that one alone must not wait behind this run, which now waits for another.
-        _promote(limit.scope, limit.of)
+        _promote(limit.place)
     return False
 
 
-def _hold(limit: Limit) -> None:
-    """Hold back the next runs of what is at its limit. Whoever has a lease there calls one of them when it ends."""
+def _hold(ticket: Facts, limit: Limit) -> None:
+    """Hold back a run and the next ones that the same limit concerns. Whoever has a lease there calls one of them later.
+
+    The versions of a robot may differ: a limit that one says of itself holds for those that allow no more.
+    """
     waiting = Ticket.objects.filter(
         **{COLUMNS[limit.scope]: limit.of}, state=TicketState.READY
     ).order_by("precedence", "turn", "execution")
-    numbers = list(waiting.values_list("pk", flat=True)[:_HOLD_AT_ONCE])
+    found: Iterable[tuple[int, int | None]] = waiting.values_list("pk", "robot_most")[
+        :_HOLD_AT_ONCE
+    ]
+    if limit.scope == Scope.ROBOT and limit.most == ticket.robot_most:
+        found = [each for each in found if each[1] is not None and each[1] <= limit.most]
+    numbers = [ticket.execution_id, *(number for number, _most in found)]
     Ticket.objects.filter(pk__in=numbers, state=TicketState.READY).update(
         state=TicketState.HELD, held_scope=limit.scope, held_by=limit.of, explained=False
     )
@@ -214,16 +226,18 @@ def lease(ticket: Facts, runner: Runner) -> bool:
         return bool(cursor.rowcount)
 
 
-def give_back(execution_id: int) -> None:
-    """Let a leased run wait again, in its old place."""
+def give_back(execution_id: int, *, expires_at: datetime | None) -> None:
+    """Let a leased run wait again, in its old place, and for so long."""
     ticket = _ticket(execution_id)
     if ticket is None or ticket.state != TicketState.LEASED:
         return
-    limits = ticket.limits()
-    close_gates(limits)
-    Ticket.objects.filter(pk=execution_id).update(state=TicketState.READY, runner=None)
-    for limit in limits:
-        _promote(limit.scope, limit.of)
+    places = _places(ticket)
+    close_gates(places)
+    Ticket.objects.filter(pk=execution_id).update(
+        state=TicketState.READY, runner=None, expires_at=expires_at
+    )
+    for place in places:
+        _promote(place)
 
 
 def leave(execution_id: int) -> int | None:
@@ -234,30 +248,63 @@ def leave(execution_id: int) -> int | None:
     ticket = _ticket(execution_id)
     if ticket is None:
         return None
-    limits = ticket.limits() if ticket.state == TicketState.LEASED else []
-    close_gates(limits)
+    places = _places(ticket) if ticket.state == TicketState.LEASED else []
+    close_gates(places)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM executions_ticket WHERE execution_id = %s", [execution_id])
-    for limit in limits:
-        _promote(limit.scope, limit.of)
+    for place in places:
+        _promote(place)
     return ticket.belongs[Scope.SPACE]
+
+
+def _places(ticket: Facts) -> list[Place]:
+    """Where the lease of this run is counted, and others may wait for its end."""
+    places = [limit.place for limit in ticket.limits()]
+    robot = ticket.belongs[Scope.ROBOT]
+    if ticket.robot_limited and robot is not None and (Scope.ROBOT, robot) not in places:
+        places.append((Scope.ROBOT, robot))
+    return places
+
+
+_WITH_GATE = (
+    f"SELECT {_FACTS}, (SELECT 1 FROM executions_gate gate WHERE gate.scope = %s "
+    "AND gate.object_id = robot_id) FROM executions_ticket WHERE execution_id = %s"
+)
 
 
 def _ticket(execution_id: int) -> Facts | None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {_FACTS} FROM executions_ticket WHERE execution_id = %s", [execution_id]
-        )
+        cursor.execute(_WITH_GATE, [Scope.ROBOT, execution_id])
         row = cursor.fetchone()
     return None if row is None else Facts.of(row)
 
 
-def _promote(scope: Scope, of: int, count: int = 1) -> int:
-    """Let the first runs that are held back by this wait for a runner again. Returns how many."""
-    held = Ticket.objects.filter(held_scope=scope, held_by=of).order_by(
-        "precedence", "turn", "execution"
-    )
-    numbers = list(held.values_list("pk", flat=True)[:count])
+def _held(place: Place) -> QuerySet[Ticket]:
+    """The tickets that are held back by this, the first ones first."""
+    scope, of = place
+    held = Ticket.objects.filter(held_scope=scope, held_by=of)
+    return held.order_by("precedence", "turn", "execution")
+
+
+def _bearing(held: QuerySet[Ticket], running: int) -> QuerySet[Ticket]:
+    """Those whose version bears one more run of their robot than are running.
+
+    The others are passed over, which where versions differ may be all that the robot has held back: nobody else pays.
+    """
+    return held.filter(Q(robot_most=None) | Q(robot_most__gt=running))
+
+
+def _promote(place: Place) -> None:
+    """Let the first run that is held back by this, and now need not be, wait for a runner again."""
+    held = _held(place)
+    if place[0] == Scope.ROBOT:
+        held = _bearing(held, leases(place))
+    _call(held.values_list("pk", flat=True)[:1])
+
+
+def _call(numbers: Iterable[int]) -> int:
+    """Let these wait for a runner again, if they are held back. Returns how many were."""
+    numbers = list(numbers)
     return Ticket.objects.filter(pk__in=numbers, state=TicketState.HELD).update(
         state=TicketState.READY, held_scope=None, held_by=None, explained=False
     )
@@ -274,17 +321,28 @@ def next_holding(after: tuple[int, int]) -> tuple[int, int] | None:
 
 def promote_what_fits(scope: Scope, of: int) -> int:
     """Call those that are held back by what has room, as where its limit was raised. Returns how many."""
-    held = Ticket.objects.filter(held_scope=scope, held_by=of).values_list("pk", flat=True)
-    number = held.order_by("precedence", "turn", "execution").first()
+    place = (scope, of)
+    number = _held(place).values_list("pk", flat=True).first()
     ticket = None if number is None else _ticket(number)
     if ticket is None:
         return 0
-    mine = [limit for limit in ticket.limits() if limit.scope == scope]
-    close_gates(mine)
-    room = min([limit.most - leases(limit) for limit in mine], default=_HOLD_AT_ONCE)
+    # What holds for all of them: not what this one's version says of itself.
+    limits = limits_of(ticket.belongs, None)
+    most = next((limit.most for limit in limits if limit.scope == scope), None)
+    close_gates([place])
+    running = leases(place)
     ready = Ticket.objects.filter(**{COLUMNS[scope]: of}, state=TicketState.READY)
-    called = len(ready.values_list("pk", flat=True)[: max(room, 0)])
-    return _promote(scope, of, room - called) if room > called else 0
+    if scope == Scope.ROBOT and most is None:
+        ready = ready.exclude(robot_most=None)
+    taken = running + len(ready.values_list("pk")[:_HOLD_AT_ONCE])
+    held = _bearing(_held(place), taken) if scope == Scope.ROBOT else _held(place)
+    numbers = []
+    for found, robot_most in held.values_list("pk", "robot_most")[:_HOLD_AT_ONCE]:
+        bounds = [most, robot_most if scope == Scope.ROBOT else None]
+        if all(bound is None or taken < bound for bound in bounds):
+            numbers.append(found)
+            taken += 1
+    return _call(numbers)
 
 
 def wake_delayed(count: int) -> int:

@@ -15,14 +15,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models import QuerySet
 from django.utils import translation
 
 from executions import clock, lifecycle, reaper, sealing, tickets
+from executions.choices import TicketState
+from executions.engine.patience import hurry
 from executions.environments import remove_leftovers
-from executions.models import Execution, Runner
+from executions.models import Execution, Runner, Ticket
 from executions.robot_env import SUPPORT, SUPPORT_INSIDE
 from executions.runner import abilities
 from executions.runner.context import RunnerContext
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 _SEAL_SECONDS = 2.0
 _SWEEP_SECONDS = 1.0
+_REAP_SECONDS = 1.0
 #: What a stopped run may need beyond its robot's grace, to be killed and written down.
 _END_SECONDS = 15.0
 
@@ -48,7 +53,8 @@ class EngineBusy(Exception):
 class RunnerHost:
     """Claims and carries out runs in the threads that call `work`, in at most `slots` of them.
 
-    Threads of its own beat, look for runs and cancels of other processes, reap, sweep and seal. Where they
+    Threads of its own beat, look for runs and cancels of other processes, reap, sweep and seal, each for itself: what
+    makes one of them wait delays none of the others. Where they
     find that a run waits and a slot is idle, they call `wake`, which has another thread call `work`.
     With `only`, it carries out that one execution and leaves all others alone.
     """
@@ -59,6 +65,7 @@ class RunnerHost:
         self._wake = wake
         self._only = only
         self._context: RunnerContext
+        self._lock_file = -1
         self._stopping = threading.Event()
         self._draining = threading.Event()
         self._claiming = threading.Lock()
@@ -73,16 +80,18 @@ class RunnerHost:
         """Take the data folder, clear what a killed one left, and become a runner. Raises EngineBusy."""
         data_dir = Path(settings.RPA_DATA_DIR)
         with ExitStack() as owned:
-            _lock(data_dir / "engine.lock", owned)
+            self._lock_file = _lock(data_dir / "engine.lock", owned)
             self._context = RunnerContext.make()
             owned.callback(self._context.sandbox.close)
             _clear(self._context)
-            # Whoever held the lock before us is gone, and with it every run of its own.
-            reaper.bury(Runner.objects.filter(stopped_at=None, host=_here(data_dir)))
+            # Whoever held the lock before us is gone, and with it every run of its own. By a name it would be somebody
+            # else's as well: machines may be copies of each other.
+            reaper.bury(Runner.objects.filter(stopped_at=None, uid__in=_holders(self._lock_file)))
             self._register()
             self._owned = owned.pop_all()
         self._spawn("engine-heart", self._beat, settings.RPA_HEARTBEAT_SECONDS)
-        self._spawn("engine-keeper", self._keep, LOOK_SECONDS)
+        self._spawn("engine-keeper", self._look_around, LOOK_SECONDS)
+        self._spawn("engine-reaper", self._reap, _REAP_SECONDS)
         self._spawn("engine-sweeper", Sweeper().sweep, _SWEEP_SECONDS)
         self._spawn("engine-sealer", sealing.seal_due, _SEAL_SECONDS)
 
@@ -102,6 +111,7 @@ class RunnerHost:
             if self.runner is not None:
                 Runner.objects.filter(pk=self.runner.pk).update(stopped_at=clock.now())
                 self.runner = None
+            self._lock_file = -1  # its number may soon be another file's
 
     @property
     def stopping(self) -> bool:
@@ -136,12 +146,15 @@ class RunnerHost:
     def work(self) -> None:
         """Carry out one waiting run after the other in the calling thread, until none waits or no slot is idle."""
         translation.deactivate_all()  # what a stream says is data: the same for every reader
+        hurry()
         try:
             while not self._stopping.is_set() and self._carry_out_next():
                 pass
         except Error as error:
             logger.warning("No run can be claimed: the database does not answer: %s", error)
             connection.close()
+        except Exception:
+            logger.exception("No run can be claimed; the next one who looks tries again.")
 
     def _carry_out_next(self) -> bool:
         with self._claiming:
@@ -166,9 +179,10 @@ class RunnerHost:
         return clock.ticks() > self._leased_until
 
     def _spawn(self, name: str, deed: Callable[[], object], pause: float) -> None:
-        """Do it again and again in a thread, for as long as we live and whatever the database does."""
+        """Do it again and again in a thread, for as long as we live and whatever goes wrong in it."""
 
         def again() -> None:
+            hurry()
             soon = pause
             while not self._stopping.wait(soon):
                 soon = pause
@@ -178,6 +192,9 @@ class RunnerHost:
                     logger.warning("%s: the database does not answer: %s", name, error)
                     connection.close()
                     soon = min(pause, LOOK_SECONDS)
+                except Exception:
+                    # A fault of ours. Without this thread nothing that it does would be done any more.
+                    logger.exception("%s failed, and tries again.", name)
             connection.close()
 
         thread = threading.Thread(target=again, name=name, daemon=True)
@@ -186,7 +203,12 @@ class RunnerHost:
 
     def _register(self) -> None:
         now = clock.measure()
+        uid = uuid4()
+        _sign(
+            self._lock_file, uid
+        )  # before anybody knows us: whoever comes after us must know whom to bury
         self.runner = Runner.objects.create(
+            uid=uid,
             host=_here(self._context.data_dir),
             pid=os.getpid(),
             slots=self.slots,
@@ -234,37 +256,58 @@ class RunnerHost:
             self.drain()
         return True
 
-    def _keep(self) -> None:
-        self._look_around()
-        if clock.ticks() >= self._reaps_from and not self._overdue():
-            self._reaps_from = clock.ticks() + settings.RPA_HEARTBEAT_SECONDS
-            reaper.reap()
-
     def _look_around(self) -> None:
-        idle = self.idle
-        if idle > 0 and self.runner is not None:
-            for _ticket in tickets.next_for(self.runner, self._only)[:idle]:
+        """Hear requests and cancels of other processes. It waits for nobody who claims."""
+        runner, idle = self.runner, self.idle
+        if runner is None:
+            return
+        if idle > 0:
+            for _ticket in tickets.next_for(runner, self._only)[:idle]:
                 self._wake()
+        unwanted = _in_hand(runner).filter(execution__cancel_requested_at__isnull=False)
+        for number in list(unwanted.values_list("pk", flat=True)):
+            self.cancel(number)
+
+    def _reap(self) -> None:
+        if clock.ticks() >= self._reaps_from and not self._overdue():
+            reaper.reap()
         # Nobody may be between the claim and the list of runs while the two are compared.
         with self._claiming:
-            mine = Execution.objects.unfinished().filter(runner=self.runner)
-            found = list(mine.only("status", "runner", "cancel_requested_at"))
-            lost = [each for each in found if each.pk not in self._runs]
-        for execution in found:
-            if execution.cancel_requested_at is not None:
-                self.cancel(execution.pk)
-        for execution in lost:
-            reaper.settle(execution, "Its runner lost the database while it ran.")
+            if self.runner is None:
+                return
+            mine = list(_in_hand(self.runner).values_list("pk", flat=True))
+            lost = [number for number in mine if number not in self._runs]
+        for execution in Execution.objects.filter(pk__in=lost):
+            reaper.settle(execution, "Its runner could not write down its end.")
 
 
-def _lock(path: Path, owned: ExitStack) -> None:
-    """Hold the lock for as long as `owned`. Raises EngineBusy."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+def _in_hand(runner: Runner) -> QuerySet[Ticket]:
+    """The tickets of what it has claimed, by the leases: its history is long, and its slots are few."""
+    return Ticket.objects.filter(runner=runner, state=TicketState.LEASED)
+
+
+def _lock(path: Path, owned: ExitStack) -> int:
+    """Hold the lock for as long as `owned`, and return its file. Raises EngineBusy."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owned.callback(os.close, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise EngineBusy from None
+    return lock
+
+
+def _holders(lock: int) -> list[UUID]:
+    """The runner that held the lock last, if it is known. One that is not is found dead by its silence."""
+    try:
+        return [UUID(os.pread(lock, 64, 0).decode())]
+    except ValueError:
+        return []
+
+
+def _sign(lock: int, runner: UUID) -> None:
+    os.pwrite(lock, str(runner).encode(), 0)
+    os.fsync(lock)
 
 
 def _clear(context: RunnerContext) -> None:

@@ -90,7 +90,7 @@ class Runner(models.Model):
     slots = models.PositiveIntegerField(_("slots"))
     tier = models.CharField(_("sandbox"), max_length=40, blank=True, default="")
     started_at = models.DateTimeField(_("started"), default=timezone.now)
-    heartbeat_at = models.DateTimeField(_("last heartbeat"), default=timezone.now, db_index=True)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), default=timezone.now)
     #: It takes no more runs, and ends with the last one that it has.
     draining_at = models.DateTimeField(_("draining since"), null=True, blank=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True, blank=True)
@@ -101,6 +101,10 @@ class Runner(models.Model):
         verbose_name = _("runner")
         verbose_name_plural = _("runners")
         ordering = ["-id"]
+        # Who is alive or silent is asked every second, and of those of the past there are many.
+        indexes = [
+            models.Index(fields=["stopped_at", "heartbeat_at"], name="runner_by_sign_of_life")
+        ]
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"

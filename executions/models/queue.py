@@ -164,7 +164,10 @@ class RunLimit(Audited):
     most = models.PositiveIntegerField(
         _("runs at once"),
         validators=[MaxValueValidator(MOST_RUNS)],
-        help_text=_("0 lets nothing start, until the number is raised or the limit deleted."),
+        help_text=_(
+            "0 lets nothing start, until the number is raised or the limit deleted. Of a robot, the smaller "
+            "one holds of this and what its version says of itself."
+        ),
     )
 
     objects = AuditedQuerySet["RunLimit"].as_manager()

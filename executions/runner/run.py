@@ -87,7 +87,10 @@ class Run:
             os.eventfd_write(self._woken, 1)
 
     def carry_out(self) -> None:
-        """Run the robot and end the stream. Raises nothing: what goes wrong ends the run with a reason."""
+        """Run the robot and end the stream. Raises nothing: what goes wrong ends the run with a reason.
+
+        Where even that goes wrong, its runner finds it among those that it has and does not carry out, and settles it.
+        """
         try:
             ending = self._ending()
             if ending is None:
@@ -100,6 +103,8 @@ class Run:
             logger.info("Execution %s: %s", self.execution.pk, error)
         except Error:
             logger.exception("Execution %s: the database is away", self.execution.pk)
+        except Exception:
+            logger.exception("Execution %s could not be ended", self.execution.pk)
         finally:
             with self._lock:
                 os.close(self._woken)

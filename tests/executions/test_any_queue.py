@@ -1,5 +1,6 @@
 """The queue under every order of requests, claims, ends, hand-backs, cancels and changed limits."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -19,27 +20,51 @@ from executions.choices import Scope, Status, TicketState
 from executions.lifecycle import Ending
 from executions.models import Execution, Pool, RunLimit, Runner, Ticket
 from executions.sweeper import Sweeper
+from robots import services
+from robots.manifest import Manifest
 from robots.models import Robot
 from spaces.models import Space, SpaceRole
-from tests.factories import make_execution, make_robot, make_space
+from tests.factories import make_execution, make_robot, make_space, owner_of
 
 pytestmark = pytest.mark.django_db
 
 MOST = st.sampled_from([0, 1, 2, 3, None])
 
 
+def publish(robot: Robot, words: str) -> None:
+    """One more version, which says this of itself."""
+    said = f"# /// script\n# [tool.rpa]\n# {words}\n# ///\n"
+    services.publish_version(
+        robot=robot, file=BytesIO(said.encode()), file_name="robot.py", by=owner_of(robot.space)
+    )
+
+
 class Queue(RuleBasedStateMachine):
-    """Four robots in two spaces, of which one belongs to an enterprise; and what a simple model says of them."""
+    """Four robots in two spaces, of which one belongs to an enterprise; and what a simple model says of them.
+
+    Of each there are versions that bear any number of runs, one, and three.
+    """
 
     def __init__(self, robots: list[Robot]) -> None:
         super().__init__()
         self.robots = robots
+        self.versions = {each.pk: list(each.versions.order_by("number")) for each in robots}
+        self.bears = {
+            version.pk: Manifest.from_json(version.manifest).concurrency
+            for versions in self.versions.values()
+            for version in versions
+        }
         self.runner = Runner.objects.create(host="here", pid=1, slots=9)
         self.waiting: dict[int, Execution] = {}
         self.leased: dict[int, Execution] = {}
         self.limits: dict[tuple[str, int], int] = {}
 
-    def full(self, robot: Robot) -> bool:
+    def full(self, run: Execution) -> bool:
+        robot = self.robot_of(run)
+        same = sum(each.robot_id == robot.pk for each in self.leased.values())
+        bears = self.bears[run.version_id]
+        if bears is not None and same >= bears:
+            return True
         pool = Pool.objects.get(name="default").pk
         mine = {"robot": robot.pk, "space": robot.space_id, "pool": pool}
         if robot.space.enterprise_id:
@@ -65,15 +90,21 @@ class Queue(RuleBasedStateMachine):
         }
         return keys[scope]
 
-    @rule(which=st.integers(0, 3), priority=st.sampled_from([0, 0, 0, 5, -5]))
-    def request(self, which: int, priority: int) -> None:
-        run = make_execution(self.robots[which], priority=priority)
+    @rule(
+        which=st.integers(0, 3),
+        version=st.sampled_from([0, 0, 1, 2]),
+        priority=st.sampled_from([0, 0, 0, 5, -5]),
+    )
+    def request(self, which: int, version: int, priority: int) -> None:
+        robot = self.robots[which]
+        chosen = self.versions[robot.pk][version]
+        run = make_execution(robot, version=chosen, priority=priority)
         self.waiting[run.pk] = run
 
     @rule()
     def claim(self) -> None:
         """Whoever may start is let in; nobody else is."""
-        may = {pk for pk, run in self.waiting.items() if not self.full(self.robot_of(run))}
+        may = {pk for pk, run in self.waiting.items() if not self.full(run)}
         waiting = Ticket.objects.filter(state=TicketState.READY)
         ready = set(waiting.values_list("pk", flat=True))
         found = lifecycle.claim_next(self.runner)
@@ -162,6 +193,9 @@ class Queue(RuleBasedStateMachine):
 def test_limits_hold_and_leave_no_room_unused(space: Space, people: dict[str, User]) -> None:
     own = make_space("Own", {people["alice"]: SpaceRole.OWNER})
     robots = [make_robot(room, name) for room in (space, own) for name in ("a", "b")]
+    for robot in robots:
+        for most in (1, 3):
+            publish(robot, f"concurrency = {most}")
     run_state_machine_as_test(
         lambda: Queue(robots),
         settings=settings(

@@ -5,25 +5,29 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import User
 from accounts.refusals import Forbidden, Invalid
 from enterprises.models import Enterprise
-from executions import lifecycle, reaper, services, shares, tickets
+from executions import lifecycle, reaper, services, shares, tickets, waiting
 from executions.choices import FailureReason, PendingReason, Status
 from executions.events import Source, read_page
 from executions.lifecycle import Ending, WrongMoment
+from executions.limits import close_gates, leases
 from executions.models import Execution, Pool, RunLimit, Runner, SpaceShare, Ticket
 from executions.sweeper import Sweeper
 from robots.models import Robot
+from robots.services import publish_version
 from spaces.models import Space, SpaceRole
 from tests.executions.threads import succeed
-from tests.factories import make_execution, make_robot, make_space, owner_of
+from tests.factories import SCRIPT, make_execution, make_robot, make_space, owner_of
 
 pytestmark = pytest.mark.django_db
 racing = pytest.mark.django_db(transaction=True)
@@ -232,11 +236,19 @@ def test_claims_that_race_never_pass_a_limit(
 ) -> None:
     RunLimit.objects.create(**of(robot), most=3)
     runs = {make_execution(robot).pk for _ in range(24)}
+    facts = tickets.next_for(runner())[0]
+    (place,) = [limit.place for limit in facts.limits()]
+
+    def running() -> int:
+        """While nobody claims or ends: one statement may else see a claim, and not the end that it had waited for."""
+        with transaction.atomic():
+            close_gates([place])
+            return leases(place)
 
     def work() -> list[int]:
         own, done = runner(), []
         while run := claimed(own):
-            assert Execution.objects.filter(ticket__state=4).count() <= 3
+            assert running() <= 3
             done.append(run.pk)
             end(run)
         return done
@@ -250,6 +262,32 @@ def test_claims_that_race_never_pass_a_limit(
     assert not Ticket.objects.exists()
 
 
+def told_running(run: Execution) -> int:
+    run.refresh_from_db()
+    wait = waiting.wait_of(run)
+    assert wait is not None
+    assert wait.blocked_by is not None
+    return wait.blocked_by.running
+
+
+def test_more_than_a_limit_allows_is_told_only_where_it_is_so(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = RunLimit.objects.create(robot=robot, most=2)
+    runs = [make_execution(robot) for _ in range(3)]
+    assert len(order(runner(), 3)) == 2
+    some, looks = waiting._some, []
+
+    def one_more_at_first(found: Any) -> int:
+        looks.append(found)
+        return some(found) + (len(looks) == 1)
+
+    monkeypatch.setattr(waiting, "_some", one_more_at_first)
+    assert told_running(runs[2]) == 2
+    RunLimit.objects.filter(pk=limit.pk).update(most=1)
+    assert told_running(runs[2]) == 2
+
+
 def test_a_robot_may_ask_for_one_run_at_a_time(space: Space) -> None:
     single = make_robot(space, "single", said("concurrency = 1"))
     free = make_robot(space, "free")
@@ -260,6 +298,60 @@ def test_a_robot_may_ask_for_one_run_at_a_time(space: Space) -> None:
     assert reason_of(runs[1]) == PendingReason.ROBOT_LIMIT
     end(runs[0])
     assert order(own, 3) == [runs[1].pk]
+
+
+def test_a_version_that_bears_more_runs_is_not_held_back_by_one_that_bears_fewer(
+    space: Space,
+) -> None:
+    robot = make_robot(space, "older", said("concurrency = 1"))
+    older = robot.enabled_version
+    newer = publish_version(
+        robot=robot, file=BytesIO(SCRIPT.encode()), file_name="robot.py", by=owner_of(space)
+    )
+    robot.refresh_from_db()
+    own = runner()
+    running = make_execution(robot, version=newer)
+    assert order(own, 9) == [running.pk]
+    waiting = [make_execution(robot, version=older) for _ in range(2)]
+    free = [make_execution(robot) for _ in range(3)]
+    assert order(own, 9) == [run.pk for run in free]
+    for run in free:
+        end(run)
+        assert order(own, 9) == []
+    end(running)
+    assert order(own, 9) == [waiting[0].pk]
+    assert lifecycle.release(Execution.objects.get(pk=waiting[0].pk))
+    assert order(own, 9) == [waiting[0].pk]
+
+
+def test_a_sweep_calls_the_versions_that_bear_one_more(space: Space) -> None:
+    robot = make_robot(space, "older", said("concurrency = 1"))
+    older = robot.enabled_version
+    newer = publish_version(
+        robot=robot,
+        file=BytesIO(said("concurrency = 3").encode()),
+        file_name="robot.py",
+        by=owner_of(space),
+    )
+    robot.refresh_from_db()
+    limit = RunLimit.objects.create(robot=robot, most=0)
+    waiting = [make_execution(robot, version=older) for _ in range(2)]
+    more = [make_execution(robot, version=newer) for _ in range(4)]
+    own = runner()
+    assert order(own, 9) == []
+    limit.delete()
+    Sweeper().sweep()
+    assert order(own, 9) == [waiting[0].pk, more[0].pk, more[1].pk]
+
+
+@pytest.mark.parametrize(("most", "begun"), [(5, 2), (2, 2), (1, 1), (0, 0)])
+def test_an_operator_allows_no_more_than_the_robot_and_may_allow_less(
+    space: Space, most: int, begun: int
+) -> None:
+    robot = make_robot(space, "careful", said("concurrency = 2"))
+    RunLimit.objects.create(robot=robot, most=most)
+    runs = [make_execution(robot) for _ in range(4)]
+    assert order(runner(), 9) == [run.pk for run in runs[:begun]]
 
 
 def test_what_waits_for_a_full_robot_leaves_the_room_of_its_space_to_others(space: Space) -> None:
@@ -369,6 +461,29 @@ def test_what_has_waited_too_long_fails_and_what_runs_does_not(space: Space) -> 
     assert (waiting.status, waiting.failure_reason) == (Status.FAILED, FailureReason.EXPIRED)
     assert running.status == Status.PENDING
     assert running.runner == own
+
+
+@pytest.mark.parametrize(
+    ("words", "patience"), [("queue_timeout = 60", 60), ('description = "patient"', 100), ("", 0)]
+)
+def test_what_is_handed_back_waits_anew(
+    space: Space, settings: Any, words: str, patience: int
+) -> None:
+    """Its package or its environment may have taken longer than it was to wait."""
+    settings.RPA_QUEUE_TIMEOUT = 100 if words else 0
+    run = make_execution(make_robot(space, "hasty", said(words)))
+    assert claimed(runner()) == run
+    Ticket.objects.filter(expires_at__isnull=False).update(expires_at=timezone.now())
+    assert lifecycle.release(Execution.objects.get(pk=run.pk))
+    Sweeper().sweep()
+    run.refresh_from_db()
+    assert run.status == Status.PENDING
+    expires_at = Ticket.objects.get(pk=run.pk).expires_at
+    if not patience:
+        assert expires_at is None
+        return
+    assert expires_at is not None
+    assert patience - 5 < (expires_at - timezone.now()).total_seconds() <= patience
 
 
 RETRYING = 'retry = {max_attempts = 3, backoff = 10, on = ["lost", "error"]}'

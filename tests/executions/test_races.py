@@ -142,12 +142,13 @@ def test_runners_that_want_the_same_runs_get_each_once(robot: Robot) -> None:
 def test_a_runner_that_is_taken_for_dead_while_it_claims_keeps_nothing(
     robot: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever buries it waits for the claim, and settles that as well; or is first, and it claims nothing."""
+    """Whoever buries it comes after the claim, and settles that as well; or is first, and it claims nothing."""
     make_execution(robot)
     own, lease = runner(), tickets.lease
 
     def bury() -> None:
-        reaper.bury(Runner.objects.filter(pk=own.pk))
+        while not Runner.objects.filter(pk=own.pk, stopped_at__isnull=False).exists():
+            reaper.bury(Runner.objects.filter(pk=own.pk))
         connection.close()
 
     buried = threading.Thread(target=bury)
@@ -155,6 +156,7 @@ def test_a_runner_that_is_taken_for_dead_while_it_claims_keeps_nothing(
     def slow_lease(*arguments: Any) -> bool:
         buried.start()
         buried.join(1)  # it cannot end before we do
+        assert buried.is_alive()
         return lease(*arguments)
 
     monkeypatch.setattr(tickets, "lease", slow_lease)

@@ -16,7 +16,7 @@ from executions import lifecycle
 from executions.choices import Origin, Status
 from executions.events import Source
 from executions.lifecycle import Ending
-from executions.models import Artifact, Execution
+from executions.models import Artifact, Execution, Pool, Runner
 from robots import services as robot_services
 from robots.models import Robot, RobotVersion
 from spaces.models import Space, SpacePermission, SpaceRole
@@ -316,3 +316,18 @@ def test_the_menu_leads_everywhere_and_only_where_one_may_look(
     client = Client()
     client.force_login(stan)
     assert menu(client) == ["/", reverse(RUNS)]
+
+
+def test_a_pool_that_something_names_keeps_its_name(operator: Client, space: Space) -> None:
+    """Robots name it in their packages, and runners in their settings: nobody tells them of another name."""
+    asked = '# /// script\n# [tool.rpa]\n# pool = "eu"\n# ///\n'
+    unused, eu = Pool.objects.create(name="spare"), Pool.objects.create(name="eu")
+    make_robot(space, "picky", asked)
+    gpu, default = Pool.objects.create(name="gpu"), Pool.objects.get_or_create(name="default")[0]
+    Runner.objects.create(host="here", pid=1, slots=1, pool=gpu)
+    for pool in (unused, eu, gpu, default):
+        page = reverse("admin:executions_pool_change", args=[pool.pk])
+        form = {"name": f"{pool.name}-2026", "description": "new"}
+        assert operator.post(page, form).status_code == 302
+    changed = Pool.objects.filter(description="new").values_list("name", flat=True)
+    assert sorted(changed) == ["default", "eu", "gpu", "spare-2026"]
