@@ -4,6 +4,7 @@ A message is `ESC ] 7313 ; JSON BEL`, anywhere in the output: terminals do not s
 between the lines is kept. Everything here is a stranger's data: bounded, decoded with replacement.
 """
 
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 from executions.choices import EventKind
 from executions.events import Draft
 from robots.json_values import BadJson, clean, read_json
+
+logger = logging.getLogger(__name__)
 
 MAX_LINE = 16 * 1024
 MAX_MESSAGE = 60 * 1024
@@ -81,13 +84,19 @@ def _line(raw: bytes) -> Line:
 
 
 def parse_message(raw: bytes) -> Draft | None:
-    """The event that a message asks for, or None if it is none that a robot may make."""
+    """The event that a message asks for, or None if it is none that a robot may make. Raises nothing."""
     try:
         message = read_json(raw, limit=MAX_MESSAGE)
+        return _event(message) if isinstance(message, dict) else None
     except BadJson:
         return None
-    if not isinstance(message, dict):
+    except Exception:
+        # Whatever a robot writes, and whatever we forgot: no message ends a run.
+        logger.exception("A message of a robot could not be read")
         return None
+
+
+def _event(message: dict[str, Any]) -> Draft | None:
     match message.get("kind"):
         case "progress":
             return _progress(message)
@@ -125,14 +134,16 @@ def _progress(message: dict[str, Any]) -> Draft | None:
 
 def _step(message: dict[str, Any]) -> Draft | None:
     identity, state = message.get("id"), message.get("state")
-    if not isinstance(identity, str | int) or state not in _STEP_STATES:
+    if not isinstance(identity, str | int):
+        return None
+    if not isinstance(state, str) or state not in _STEP_STATES:
         return None
     parent, kind = message.get("parent"), message.get("type")
     data: dict[str, Any] = {
         "id": str(identity)[:64],
         "parent": None if parent is None else str(parent)[:64],
         "name": str(message.get("name") or "")[:300],
-        "type": kind if kind in _STEP_TYPES else "step",
+        "type": kind if isinstance(kind, str) and kind in _STEP_TYPES else "step",
         "state": state,
     }
     if message.get("message"):

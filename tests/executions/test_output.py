@@ -1,0 +1,85 @@
+"""What a robot prints, taken apart: nothing that it can write does any harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executions.choices import EventKind
+from executions.events import Draft
+from executions.runner import output
+from executions.runner.output import Line, OutputReader, parse_message
+
+_KINDS = ["progress", "step", "result"]
+_GOOD: dict[str, Any] = {
+    "percent": 5,
+    "message": "words",
+    "id": "a",
+    "state": "started",
+    "name": "A step",
+    "parent": None,
+    "type": "step",
+    "value": 1,
+}
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+    | st.sampled_from(["started", "passed", "suite", *_KINDS]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+messages = st.builds(
+    lambda kind, good, wild: {"kind": kind, **{key: _GOOD[key] for key in good}, **wild},
+    st.sampled_from(_KINDS) | anything,
+    st.sets(st.sampled_from(sorted(_GOOD))),
+    st.dictionaries(st.sampled_from([*sorted(_GOOD), "kind"]), anything, max_size=3),
+)
+
+
+def wire(message: object) -> bytes:
+    return b"\x1b]7313;" + json.dumps(message).encode() + b"\x07"
+
+
+@given(messages)
+def test_a_message_has_its_effect_or_none(message: dict[str, Any]) -> None:
+    items = OutputReader().feed(b"before" + wire(message) + b"after\n")
+    assert items[-1] == Line("beforeafter")
+    for draft in items[:-1]:
+        assert isinstance(draft, Draft)
+        assert draft.kind in {EventKind.PROGRESS, EventKind.STEP, EventKind.RESULT}
+        json.dumps(draft.data, allow_nan=False, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("wrong", [[], {}, ["started"], {"a": 1}, 7, None])
+def test_a_step_whose_state_is_no_state_is_none(wrong: object) -> None:
+    assert parse_message(json.dumps({"kind": "step", "id": "a", "state": wrong}).encode()) is None
+
+
+@pytest.mark.parametrize("wrong", [[], {}, ["suite"], {"a": 1}, 7, None, "other"])
+def test_a_step_of_no_known_type_is_a_step(wrong: object) -> None:
+    message = {"kind": "step", "id": "a", "state": "passed", "type": wrong}
+    draft = parse_message(json.dumps(message).encode())
+    assert draft is not None
+    assert draft.data["type"] == "step"
+
+
+def test_a_fault_of_ours_in_reading_a_message_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_message: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(output, "_progress", fails)
+    assert OutputReader().feed(wire({"kind": "progress", "percent": 1}) + b"\n") == [Line("")]
+    assert "could not be read" in caplog.text
