@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -213,6 +214,16 @@ def _unique_items(
             yield ValidationError(_("The list has the same value more than once."))
 
 
+def _multiple_of(
+    _validator: object, step: float, instance: object, _schema: object
+) -> Iterator[ValidationError]:
+    """Of the numbers as they are written: 0.07 is a multiple of 0.01, though no quotient of binary fractions says so."""
+    if isinstance(instance, int | float) and not isinstance(instance, bool):
+        exact = Fraction(instance) if isinstance(instance, int) else Fraction(str(instance))
+        if exact % Fraction(str(step)):
+            yield ValidationError(f"It is not a multiple of {step}.")
+
+
 def _by_value(item: object) -> object:
     """1 and 1.0 are the same number."""
     if isinstance(item, float) and item.is_integer():
@@ -229,7 +240,8 @@ def _longest_name(value: object) -> int:
 
 
 _Validator = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items}
+    Draft202012Validator,
+    {"pattern": _pattern, "uniqueItems": _unique_items, "multipleOf": _multiple_of},
 )
 
 

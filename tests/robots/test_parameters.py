@@ -114,6 +114,25 @@ def test_equal_numbers_are_the_same_value_and_truth_is_no_number() -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "good", "bad"),
+    [
+        (0.01, [4.35, 0.07, 19.99, 0.29, 1.1, 0, -0.29, 7, 1e300, 10**400], [0.005, 4.351, 1e-300]),
+        (0.1, [0.3, 0.7, 1.1], [0.25]),
+        (1e-300, [1e300, 5], []),
+        (3, [3, 9.0, 3 * 10**400], [10**400, 1.5]),
+        (2.5, [5, 7.5, 10**400], [6, 10**400 + 1]),
+        (1, [True, "text"], []),
+    ],
+)
+def test_multiples_are_those_of_the_numbers_as_they_are_written(
+    step: float, good: list[object], bad: list[object]
+) -> None:
+    schema = properties(a={"multipleOf": step})
+    assert [each for each in good if problems(schema, {"a": each})] == []
+    assert [each for each in bad if not problems(schema, {"a": each})] == []
+
+
+@pytest.mark.parametrize(
     "pattern",
     [
         r"^\d{4}-\d{2}$",
