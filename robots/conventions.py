@@ -176,7 +176,7 @@ def _environment(name: str, document: Reader) -> tuple[EnvironmentSpec | None, t
 def _actions(names: Collection[str], document: Reader) -> Manifest:
     """An action package, every action of it a task. Its actions are found by looking, not by importing."""
     raw = yaml_map(document(PACKAGE_YAML) or b"", PACKAGE_YAML)
-    if raw.get("spec-version") not in {"v1", "v2", None}:
+    if raw.get("spec-version") not in ("v1", "v2", None):
         raise PackageRefused(
             "unsupported", _("Only spec-version v1 and v2 of package.yaml are known."), PACKAGE_YAML
         )

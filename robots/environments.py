@@ -148,7 +148,7 @@ def from_conda(document: dict[str, Any], where: str, read: Reader) -> Environmen
         else:
             collector.add_conda(as_text(item, where), where)
     for channel in as_list(document.get("channels"), where):
-        if channel not in _USUAL_CHANNELS:
+        if as_text(channel, where) not in _USUAL_CHANNELS:
             collector.warnings.append(
                 f"{where}: the channel '{channel}' is not used; packages come from the Python index."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,8 @@ __all__ = [
     "pack",
     "unpack",
 ]
+
+logger = logging.getLogger(__name__)
 
 MAX_SINGLE_FILE_BYTES = MAX_DOCUMENT_BYTES
 _NEVER_PACKED = (".git/", ".hg/", ".svn/", "__pycache__/", ".venv/", "venv/", ".DS_Store", "*.pyc")
@@ -64,6 +67,19 @@ def inspect(file: BinaryIO, name: str, *, uploaded_on: date) -> PackageInfo:
 
     `uploaded_on` bounds what the robot's environment may be built from, unless its files are dated earlier.
     """
+    try:
+        return _inspected(file, name, uploaded_on)
+    except (PackageRefused, OSError):
+        raise
+    except Exception as error:
+        # Somebody else's data must not become a fault of ours, whatever it is that we forgot.
+        logger.exception("A package could not be inspected")
+        raise PackageRefused(
+            "unreadable", _("The package cannot be read; the server's log says why.")
+        ) from error
+
+
+def _inspected(file: BinaryIO, name: str, uploaded_on: date) -> PackageInfo:
     size = file.seek(0, os.SEEK_END)
     if size > MAX_ARCHIVE_BYTES:
         raise PackageRefused(
