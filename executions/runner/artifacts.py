@@ -18,7 +18,7 @@ from executions import lifecycle
 from executions.choices import EventKind
 from executions.events import Draft, Source, writing
 from executions.models import Artifact, Execution
-from executions.runner.output import MAX_RESULT
+from executions.runner.output import MAX_RESULT, TOO_LARGE, result_line
 from executions.runner.writer import StreamWriter
 from executions.sandbox.collector import Reason, Rejected, UnsafeFile, read_file, walk
 from resources.storage import patiently
@@ -66,6 +66,17 @@ def keep_artifacts(
         writer.commit(1, partial(_record, artifact))
 
 
+def last_line_result(line: bytes | None, writer: StreamWriter) -> Draft | None:
+    """The result in the last `line` of the output, if that gives one; what is wrong with it is said."""
+    if line is None:
+        return None
+    try:
+        return result_line(line)
+    except BadJson as error:
+        _no_result("The last line of the output", str(error), writer)
+        return None
+
+
 def result_file(workspace: Path, folder: str, writer: StreamWriter) -> Draft | None:
     """The result in `result.json`, of the working folder or the artifacts folder."""
     for name in ("result.json", f"{folder}/result.json"):
@@ -74,10 +85,15 @@ def result_file(workspace: Path, folder: str, writer: StreamWriter) -> Draft | N
             if content is not None:
                 return Draft(EventKind.RESULT, {"value": read_json(content, limit=MAX_RESULT)})
         except UnsafeFile as error:
-            _note(writer, "bad_result", f"{name} is not the result: {REASONS[error.reason]}")
+            reason = TOO_LARGE if error.reason is Reason.SIZE else REASONS[error.reason]
+            _no_result(name, reason, writer)
         except BadJson as error:
-            _note(writer, "bad_result", f"{name} is not the result: {error}")
+            _no_result(name, str(error), writer)
     return None
+
+
+def _no_result(what: str, reason: str, writer: StreamWriter) -> None:
+    _note(writer, "bad_result", f"{what} is not the result: {reason}")
 
 
 def _reject(name: str, reason: str, writer: StreamWriter) -> None:

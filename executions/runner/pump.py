@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from executions.choices import EventKind
 from executions.events import Draft, StreamRefused
-from executions.runner.output import Line, OutputReader, result_line
+from executions.runner.output import Line, OutputReader
 from executions.runner.writer import StreamWriter
 from executions.sandbox import Process
 from executions.sandbox.workspace import Workspace
@@ -36,20 +36,18 @@ class Seen:
     """What the end of a run needs to know of its output."""
 
     last_error: str = ""
-    last_output: str = ""
+    #: The last line of standard output, if it gives a result.
+    last_line: bytes | None = None
     result: bool = False
 
     def note(self, stream: str, item: Line | Draft) -> None:
         if isinstance(item, Draft):
             self.result = self.result or item.kind == EventKind.RESULT
-        elif item.text.strip():
+        elif item.text.strip() or item.result is not None:
             if stream == "stderr":
                 self.last_error = item.text.strip()[:500]
             else:
-                self.last_output = item.text
-
-    def last_line_result(self) -> Draft | None:
-        return result_line(self.last_output)
+                self.last_line = item.result
 
 
 class Pump:

@@ -28,7 +28,7 @@ from executions.robot_env import (
     workspace_files,
     workspace_folders,
 )
-from executions.runner.artifacts import keep_artifacts, result_file
+from executions.runner.artifacts import keep_artifacts, last_line_result, result_file
 from executions.runner.context import RunnerContext
 from executions.runner.pump import Cause, Pump, Seen
 from executions.runner.writer import StreamWriter
@@ -209,7 +209,7 @@ class Run:
         """The SDK's result is in the stream already; else the `::result` line, else result.json."""
         if seen.result:
             return
-        draft = seen.last_line_result() or result_file(
+        draft = last_line_result(seen.last_line, self._writer) or result_file(
             workspace.path, self._manifest.artifacts, self._writer
         )
         if draft is not None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from executions.choices import EventKind
 from executions.events import Draft
 from executions.runner import output
-from executions.runner.output import Line, OutputReader, parse_message
+from executions.runner.output import (
+    MAX_LINE,
+    MAX_RESULT,
+    Line,
+    OutputReader,
+    parse_message,
+    result_line,
+)
 
 _KINDS = ["progress", "step", "result"]
 _GOOD: dict[str, Any] = {
@@ -83,3 +90,49 @@ def test_a_fault_of_ours_in_reading_a_message_does_not_end_the_run(
     monkeypatch.setattr(output, "_progress", fails)
     assert OutputReader().feed(wire({"kind": "progress", "percent": 1}) + b"\n") == [Line("")]
     assert "could not be read" in caplog.text
+
+
+def read(content: bytes, size: int) -> list[Line | Draft]:
+    """`content` as it comes in chunks of `size` bytes."""
+    reader = OutputReader()
+    chunks = [content[at : at + size] for at in range(0, len(content), size)]
+    return [item for chunk in chunks for item in reader.feed(chunk)] + reader.finish()
+
+
+def given_in(content: bytes, size: int) -> list[bytes]:
+    lines = [item for item in read(content, size) if isinstance(item, Line)]
+    return [line.result for line in lines if line.result is not None]
+
+
+@pytest.mark.parametrize("size", [5, 1000, 65536])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nmore\n"])
+def test_the_whole_of_a_line_with_a_result_is_kept(size: int, end: bytes) -> None:
+    value = {"x": "Zoë" * 9000}
+    line = b"::result " + json.dumps(value, ensure_ascii=False).encode()
+    content = b"before\n" + line[:70] + wire({"kind": "progress", "percent": 1}) + line[70:] + end
+    (whole,) = given_in(content, size)
+    assert result_line(whole).data == {"value": value}
+    shown = [item.text for item in read(content, size) if isinstance(item, Line)]
+    assert all(len(text.encode()) <= MAX_LINE + 3 for text in shown)
+
+
+def test_a_message_after_a_cut_line_with_a_result_takes_nothing_from_it() -> None:
+    line = b"::result " + json.dumps("a" * (MAX_LINE + 50)).encode()
+    (whole,) = given_in(line + wire({"kind": "progress", "percent": 1}), 10**6)
+    assert whole == line
+    reader = OutputReader()
+    reader.feed(line[: MAX_LINE + 1])
+    reader.feed(line[MAX_LINE + 1 :])
+    (last,) = reader.finish()
+    assert isinstance(last, Line)
+    assert last.result == line
+
+
+@pytest.mark.parametrize("start", [b" ::result ", b"::result", b"x" * MAX_LINE + b"::result "])
+def test_other_lines_are_not_kept(start: bytes) -> None:
+    assert given_in(start + b"{}" * MAX_LINE + b"\n", 4096) == []
+
+
+def test_what_is_kept_is_bounded() -> None:
+    (whole,) = given_in(b"::result " + b" " * (3 * MAX_RESULT) + b"1\n", 65536)
+    assert MAX_RESULT < len(whole) <= MAX_RESULT + 2 * MAX_LINE

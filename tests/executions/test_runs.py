@@ -74,6 +74,43 @@ def test_a_result_comes_by_sdk_then_last_line_then_file(
     assert execution.result == result
 
 
+@pytest.mark.parametrize(
+    ("source", "result", "said"),
+    [
+        ("import json\nprint('::result ' + json.dumps({'x': 'a' * 20_000}))", 20_008 + 1, []),
+        (
+            "print('::result {nope}')",
+            None,
+            [
+                "The last line of the output is not the result: It is not valid JSON (line 1, column 2)."
+            ],
+        ),
+        (
+            "print('::result \"' + 'a' * 2**20 + '\"')",
+            None,
+            ["The last line of the output is not the result: It has more than 1 MiB."],
+        ),
+        (
+            "open('result.json', 'w').write('\"' + 'a' * 2**20 + '\"')",
+            None,
+            ["result.json is not the result: It has more than 1 MiB."],
+        ),
+        ("print('::result {nope}'); open('result.json', 'w').write('[5]')", 3, None),
+    ],
+)
+def test_a_result_comes_whole_or_is_said_to_be_none(
+    space: Space, finished: Finished, source: str, result: int | None, said: list[str] | None
+) -> None:
+    """`result` is how long it is as JSON."""
+    execution = run(space, source, finished)
+    given = execution.result
+    assert (None if given is None else len(json.dumps(given))) == result
+    notices = [each["data"] for each in events_of(execution, "notice")]
+    assert {each["code"] for each in notices} <= {"bad_result"}
+    if said is not None:
+        assert [each["message"] for each in notices] == said
+
+
 def test_parameters_reach_the_robot(space: Space, finished: Finished) -> None:
     source = "import rpa; rpa.result(rpa.params())"
     params = {"name": "Zoë 张", "count": 3, "nested": {"a": [1, None]}}
