@@ -77,9 +77,9 @@ def last_line_result(line: bytes | None, writer: StreamWriter) -> Draft | None:
         return None
 
 
-def result_file(workspace: Path, folder: str, writer: StreamWriter) -> Draft | None:
-    """The result in `result.json`, of the working folder or the artifacts folder."""
-    for name in ("result.json", f"{folder}/result.json"):
+def result_file(workspace: Path, *folders: str, writer: StreamWriter) -> Draft | None:
+    """The result in the `result.json` of the first of the `folders` that has one; what is wrong with it is said."""
+    for name in (f"{folder}/result.json".removeprefix("./") for folder in folders):
         try:
             content = read_file(workspace, name, max_bytes=MAX_RESULT)
             if content is not None:

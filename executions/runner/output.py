@@ -36,6 +36,15 @@ class Line:
     result: bytes | None = None
 
 
+@dataclass(frozen=True)
+class ResultFile:
+    """What the robot says when its newest result lies in `result.json` of its artifacts folder."""
+
+
+#: What output is made of.
+Item = Line | Draft | ResultFile
+
+
 class OutputReader:
     """Assembles one stream. A line ends at its newline, or where it reaches MAX_LINE bytes.
 
@@ -48,9 +57,9 @@ class OutputReader:
         self._is_cut = False
         self._result: bytearray | None = None
 
-    def feed(self, chunk: bytes) -> list[Line | Draft]:
+    def feed(self, chunk: bytes) -> list[Item]:
         """What `chunk` completes, in order."""
-        found: list[Line | Draft] = []
+        found: list[Item] = []
         *whole, rest = (self._rest + chunk).split(b"\n")
         for raw in whole:
             self._take(raw, found)
@@ -61,15 +70,15 @@ class OutputReader:
         self._rest = self._cut(rest, limit, found)
         return found
 
-    def finish(self) -> list[Line | Draft]:
+    def finish(self) -> list[Item]:
         """The last line, if it had no newline."""
-        found: list[Line | Draft] = []
+        found: list[Item] = []
         if self._rest or self._is_cut:
             self._take(self._rest, found)
         self._rest = b""
         return found
 
-    def _take(self, raw: bytes, found: list[Line | Draft]) -> None:
+    def _take(self, raw: bytes, found: list[Item]) -> None:
         if _OPENING in raw:
             raw = self._without_messages(raw, found)
         last = self._cut(raw, MAX_LINE, found)
@@ -78,7 +87,7 @@ class OutputReader:
         found.append(Line(_text(last), whole))
         self._is_cut, self._result = False, None
 
-    def _cut(self, raw: bytes, limit: int, found: list[Line | Draft]) -> bytes:
+    def _cut(self, raw: bytes, limit: int, found: list[Item]) -> bytes:
         """What is left of `raw` when pieces have been taken off until it is within `limit`."""
         while len(raw) > limit:
             piece, raw = raw[:MAX_LINE], raw[MAX_LINE:]
@@ -94,11 +103,11 @@ class OutputReader:
             self._result += piece
 
     @staticmethod
-    def _without_messages(raw: bytes, found: list[Line | Draft]) -> bytes:
+    def _without_messages(raw: bytes, found: list[Item]) -> bytes:
         def note(match: re.Match[bytes]) -> bytes:
-            draft = parse_message(match[1])
-            if draft is not None:
-                found.append(draft)
+            said = parse_message(match[1])
+            if said is not None:
+                found.append(said)
             return b""
 
         return _MESSAGE.sub(note, raw)
@@ -108,8 +117,8 @@ def _text(raw: bytes) -> str:
     return raw.removesuffix(b"\r").decode("utf-8", "replace")
 
 
-def parse_message(raw: bytes) -> Draft | None:
-    """The event that a message asks for, or None if it is none that a robot may make. Raises nothing."""
+def parse_message(raw: bytes) -> Draft | ResultFile | None:
+    """What a message asks for, or None if it is none that a robot may send. Raises nothing."""
     try:
         message = read_json(raw, limit=MAX_MESSAGE)
         return _event(message) if isinstance(message, dict) else None
@@ -121,7 +130,7 @@ def parse_message(raw: bytes) -> Draft | None:
         return None
 
 
-def _event(message: dict[str, Any]) -> Draft | None:
+def _event(message: dict[str, Any]) -> Draft | ResultFile | None:
     match message.get("kind"):
         case "progress":
             return _progress(message)
@@ -129,6 +138,8 @@ def _event(message: dict[str, Any]) -> Draft | None:
             return _step(message)
         case "result":
             return Draft(EventKind.RESULT, {"value": message.get("value")})
+        case "result_file":
+            return ResultFile()
     return None
 
 

@@ -206,12 +206,17 @@ class Run:
         return _ending(status, reason, message, outcome)
 
     def _take_result(self, seen: Seen, workspace: Workspace) -> None:
-        """The SDK's result is in the stream already; else the `::result` line, else result.json."""
-        if seen.result:
-            return
-        draft = last_line_result(seen.last_line, self._writer) or result_file(
-            workspace.path, self._manifest.artifacts, self._writer
-        )
+        """The SDK's newest, which is in the stream unless it was large; else the `::result` line, else result.json."""
+        artifacts = self._manifest.artifacts
+        match seen.result:
+            case "message":
+                return
+            case "file":
+                draft = result_file(workspace.path, artifacts, writer=self._writer)
+            case None:
+                draft = last_line_result(seen.last_line, self._writer) or result_file(
+                    workspace.path, ".", artifacts, writer=self._writer
+                )
         if draft is not None:
             self._writer.add_event(draft)
 

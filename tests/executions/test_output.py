@@ -15,13 +15,15 @@ from executions.runner import output
 from executions.runner.output import (
     MAX_LINE,
     MAX_RESULT,
+    Item,
     Line,
     OutputReader,
+    ResultFile,
     parse_message,
     result_line,
 )
 
-_KINDS = ["progress", "step", "result"]
+_KINDS = ["progress", "step", "result", "result_file"]
 _GOOD: dict[str, Any] = {
     "percent": 5,
     "message": "words",
@@ -62,10 +64,12 @@ def wire(message: object) -> bytes:
 def test_a_message_has_its_effect_or_none(message: dict[str, Any]) -> None:
     items = OutputReader().feed(b"before" + wire(message) + b"after\n")
     assert items[-1] == Line("beforeafter")
-    for draft in items[:-1]:
-        assert isinstance(draft, Draft)
-        assert draft.kind in {EventKind.PROGRESS, EventKind.STEP, EventKind.RESULT}
-        json.dumps(draft.data, allow_nan=False, ensure_ascii=False).encode()
+    for said in items[:-1]:
+        if isinstance(said, Draft):
+            assert said.kind in {EventKind.PROGRESS, EventKind.STEP, EventKind.RESULT}
+            json.dumps(said.data, allow_nan=False, ensure_ascii=False).encode()
+        else:
+            assert said == ResultFile()
 
 
 @pytest.mark.parametrize("wrong", [[], {}, ["started"], {"a": 1}, 7, None])
@@ -77,7 +81,7 @@ def test_a_step_whose_state_is_no_state_is_none(wrong: object) -> None:
 def test_a_step_of_no_known_type_is_a_step(wrong: object) -> None:
     message = {"kind": "step", "id": "a", "state": "passed", "type": wrong}
     draft = parse_message(json.dumps(message).encode())
-    assert draft is not None
+    assert isinstance(draft, Draft)
     assert draft.data["type"] == "step"
 
 
@@ -92,7 +96,7 @@ def test_a_fault_of_ours_in_reading_a_message_does_not_end_the_run(
     assert "could not be read" in caplog.text
 
 
-def read(content: bytes, size: int) -> list[Line | Draft]:
+def read(content: bytes, size: int) -> list[Item]:
     """`content` as it comes in chunks of `size` bytes."""
     reader = OutputReader()
     chunks = [content[at : at + size] for at in range(0, len(content), size)]

@@ -61,6 +61,12 @@ def test_every_line_arrives_once_and_in_order(space: Space, finished: Finished) 
         ("open('result.json', 'w').write('{\"total\": 5}')", {"total": 5}),
         ("open('output/result.json', 'w').write('[6]')", [6]),
         ("import rpa; rpa.result(1); print('::result 2')", 1),
+        ("import rpa; rpa.result(1); rpa.result('b' * 70_000)", "b" * 70_000),
+        ("import rpa; rpa.result('b' * 70_000); rpa.result(2)", 2),
+        (
+            "import rpa; open('result.json', 'w').write('7'); rpa.result('b' * 70_000)",
+            "b" * 70_000,
+        ),
         ("print('::result {oops')", None),
         ("print('::result 1'); print('not last')", None),
         ("open('result.json', 'w').write('NaN')", None),
