@@ -101,7 +101,10 @@ def artifact(source: str | os.PathLike[str] | bytes, name: str | None = None) ->
         return str(target)
     path = Path(source)
     target = _inside_artifacts(name or path.name)
-    if path.resolve() != target.resolve():
+    if path.resolve() == target.resolve():
+        # What the package brought along is the run's own only if the run has touched it.
+        os.utime(target)
+    else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     return str(target)

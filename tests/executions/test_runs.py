@@ -11,8 +11,10 @@ from executions import services
 from executions.choices import FailureReason, Origin, Status
 from executions.events import read_page
 from executions.models import Execution
+from robots.services import create_and_publish
 from spaces.models import Space
-from tests.factories import make_execution, make_robot
+from tests.factories import make_execution, make_robot, owner_of
+from tests.robots.zips import ROBOT_YAML, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Finished = Callable[[Execution], Execution]
@@ -169,6 +171,41 @@ os.link(out / "report.txt", out / "twin")
     assert any("twin was not kept: it has a second name" in each for each in notices)
     names = [each["data"]["name"] for each in events_of(execution, "artifact")]
     assert names == ["deep/data.csv"]
+
+
+PACKAGED = {
+    "result.json": b'{"stale": 1}',
+    "output/old.txt": b"old",
+    "output/again.txt": b"again",
+    "output/kept.txt": b"kept",
+    "output/result.json": b'{"stale": 2}',
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "artifacts"),
+    [
+        ("print(1)", None, set()),
+        ("open('output/again.txt', 'w').write('again')", None, {"again.txt"}),
+        ("import rpa; rpa.artifact('output/kept.txt')", None, {"kept.txt"}),
+        ("open('result.json', 'w').write('{\"stale\": 1}')", {"stale": 1}, set()),
+        ("open('output/result.json', 'w').write('[3]')", [3], {"result.json"}),
+        ("import rpa; rpa.result('b' * 70_000)", "b" * 70_000, {"result.json"}),
+    ],
+)
+def test_what_the_package_brought_along_is_no_outcome_of_the_run(
+    space: Space, finished: Finished, source: str, result: Any, artifacts: set[str]
+) -> None:
+    members = {"robot.yaml": ROBOT_YAML, "main.py": source.encode(), **PACKAGED}
+    package = packed(*members.items())
+    robot, _version = create_and_publish(
+        space=space, name="old", file=package, file_name="old.zip", by=owner_of(space)
+    )
+    execution = finished(make_execution(robot))
+    assert execution.status == Status.COMPLETED, execution.message
+    assert execution.result == result
+    assert {each.name for each in execution.artifacts.all()} == artifacts
+    assert events_of(execution, "notice") == []
 
 
 def test_a_run_over_its_time_limit_fails_as_timeout(space: Space, finished: Finished) -> None:
