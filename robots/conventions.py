@@ -157,20 +157,34 @@ def _robot_environment(
 def _environment_beside(
     names: Collection[str], document: Reader
 ) -> tuple[EnvironmentSpec | None, tuple[str, ...]]:
-    """The environment of a package that does not name its file."""
+    """The environment of a package that does not name its file: of the first file that asks for packages.
+
+    Those before it may still ask for a Python, and have their warnings.
+    """
+    warnings: tuple[str, ...] = ()
+    python, asked_in = None, ""
     for name in ("conda.yaml", "requirements.txt", "pyproject.toml"):
-        if name in names:
-            environment, warnings = _environment(name, document)
-            if environment is not None:
-                return environment, warnings
-    return None, ()
+        spec = environments.from_file(name, document) if name in names else None
+        if spec is None:
+            continue
+        warnings += spec.warnings
+        if spec.python and not python:
+            python, asked_in = spec.python, name
+        if spec.requirements:
+            return replace(spec, python=spec.python or python), warnings
+    return None, (*warnings, *environments.unmet_python(python, asked_in))
 
 
 def _environment(name: str, document: Reader) -> tuple[EnvironmentSpec | None, tuple[str, ...]]:
     spec = environments.from_file(name, document)
-    if spec is None:
-        return None, ()
-    return (spec if spec.requirements else None), spec.warnings
+    return (None, ()) if spec is None else _if_needed(spec, name)
+
+
+def _if_needed(spec: EnvironmentSpec, where: str) -> tuple[EnvironmentSpec | None, tuple[str, ...]]:
+    """An environment only where there is something to install."""
+    if spec.requirements:
+        return spec, spec.warnings
+    return None, (*spec.warnings, *environments.unmet_python(spec.python, where))
 
 
 def _actions(names: Collection[str], document: Reader) -> Manifest:
@@ -181,6 +195,7 @@ def _actions(names: Collection[str], document: Reader) -> Manifest:
             "unsupported", _("Only spec-version v1 and v2 of package.yaml are known."), PACKAGE_YAML
         )
     spec = environments.from_package_yaml(raw, PACKAGE_YAML)
+    environment, warnings = _if_needed(spec, PACKAGE_YAML)
     found: dict[str, tuple[str, ...]] = {}
     for name in sorted(names):
         if "/" not in name and name.endswith(".py"):
@@ -208,9 +223,9 @@ def _actions(names: Collection[str], document: Reader) -> Manifest:
         entry=PACKAGE_YAML,
         tasks=_checked_names(found, PACKAGE_YAML),
         python_path=(*python_path, "."),
-        environment=spec if spec.requirements else None,
+        environment=environment,
         extension=extension(raw.get("rpa"), PACKAGE_YAML, description=raw.get("description")),
-        warnings=spec.warnings,
+        warnings=warnings,
     )
 
 
@@ -265,11 +280,14 @@ def _script_file(name: str, names: Collection[str], document: Reader) -> Manifes
     if not isinstance(dependencies, list):
         raise PackageRefused("bad_script", _("dependencies must be a list."), name)
     environment, warnings = _environment_beside(names, document)
-    if dependencies:
-        python = metadata.get("requires-python")
-        environment = environments.from_lines(
-            dependencies, name, python=python if isinstance(python, str) else None
-        )
+    python = metadata.get("requires-python")
+    own = environments.from_lines(
+        dependencies, name, python=python if isinstance(python, str) else None
+    )
+    if own.requirements:
+        environment = own
+    elif environment is None:
+        warnings += environments.unmet_python(own.python, name)
     tool = metadata.get("tool", {})
     return Manifest(
         kind=Kind.SCRIPT,
