@@ -18,6 +18,8 @@ from robots.environments import EnvironmentSpec
 from robots.extension import extension, with_parameters_file
 from robots.manifest import (
     DEFAULT_ARTIFACTS,
+    ITEMS_IN,
+    ITEMS_OUT,
     MAX_TASK_NAME,
     MAX_TASKS,
     Kind,
@@ -44,6 +46,7 @@ def read(names: Collection[str], document: Reader, *, cutoff: date) -> Manifest:
         manifest = _actions(names, document)
     else:
         manifest = _without_manifest(names, document)
+    _check_places(manifest, names)
     manifest = with_parameters_file(manifest, document)
     if manifest.environment is None and _runs_robot_framework(manifest):
         return manifest.with_environment(environments.ROBOT_FRAMEWORK)
@@ -330,6 +333,24 @@ def _runs_robot_framework(manifest: Manifest) -> bool:
         command[0] == "robot" or command[1:3] == ("-m", "robot")
         for command in manifest.tasks.values()
     )
+
+
+def _check_places(manifest: Manifest, names: Collection[str]) -> None:
+    """Refuse what stands in the way of what every run needs: folders for its artifacts and its work items."""
+    needed = {
+        str(parent)
+        for file in (f"{manifest.artifacts}/{ITEMS_OUT}", ITEMS_IN)
+        for parent in PurePosixPath(file).parents
+    }
+    for name in names:
+        if name in needed:
+            raise PackageRefused(
+                "bad_path", _("It is a file where every run needs a folder of that name."), name
+            )
+    if ITEMS_IN in needed or any(name.startswith(f"{ITEMS_IN}/") for name in names):
+        raise PackageRefused(
+            "bad_path", _("It is a folder where every run needs a file of that name."), ITEMS_IN
+        )
 
 
 def _checked_names(tasks: dict[str, tuple[str, ...]], where: str) -> dict[str, tuple[str, ...]]:

@@ -16,6 +16,9 @@ from robots.environments import EnvironmentSpec
 from robots.refusals import PackageRefused
 
 DEFAULT_ARTIFACTS = "output"
+#: Where work items lie: those that a run begins with in its folder, those that it makes in its artifacts.
+ITEMS_IN = ".rpa/work-items-in/work-items.json"
+ITEMS_OUT = "work-items-out/work-items.json"
 MAX_TASKS = 200
 MAX_TASK_NAME = 255
 MAX_WORD = 8192

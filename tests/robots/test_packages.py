@@ -251,3 +251,32 @@ def test_the_64_bit_form_is_refused_politely() -> None:
     entry = {"name": b"a", "content": b"x", "packed": 0xFFFFFFFF, "size": 0xFFFFFFFF}
     assert refused(zips.raw([YAML, entry])).code == "unsupported"
     assert struct.calcsize("<4s4B4H3L5H2L") == 46
+
+
+@pytest.mark.parametrize(
+    ("manifest", "path"),
+    [
+        ("artifactsDir: t.py", "t.py"),
+        ("artifactsDir: t.py/deep", "t.py"),
+        ("artifactsDir: output", "output"),
+        ("artifactsDir: out", "out/work-items-out"),
+        ("", "output"),
+        ("", ".rpa"),
+        ("", ".rpa/work-items-in"),
+        ("", ".rpa/work-items-in/work-items.json/x"),
+        ("artifactsDir: .rpa/work-items-in/work-items.json", "t.py"),
+        ("artifactsDir: .rpa/work-items-in/work-items.json/x", "t.py"),
+    ],
+)
+def test_what_stands_in_the_way_of_every_run_is_refused(manifest: str, path: str) -> None:
+    document = f"tasks: {{A: {{shell: python t.py}}}}\n{manifest}\n".encode()
+    refusal = refused(zips.packed(("robot.yaml", document), (path, b"x")))
+    assert refusal.code == "bad_path"
+    assert path.startswith(refusal.where) or refusal.where.startswith(".rpa/")
+
+
+def test_folders_of_those_names_are_in_nobodys_way() -> None:
+    zips_with = [(".rpa/work-items-in/work-items.json", b"[]"), ("output/work-items-out/x", b"")]
+    assert inspected(zips.robot(*zips_with)).kind == Kind.ROBOT
+    assert inspected(zips.packed(("a.py", b""), ("outputs", b""))).kind == Kind.SCRIPT
+    assert refused(zips.packed(("a.py", b""), ("output", b""))).code == "bad_path"
