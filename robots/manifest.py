@@ -202,6 +202,13 @@ class Manifest:
             for command in (*self.before, self.tasks[self.task(task)])
         ]
 
+    def programs(self, names: Iterable[str]) -> set[str]:
+        """Which of the files `names` are started: those that a command begins with, and all in folders of PATH."""
+        named = {command[0].removeprefix("./") for command in (*self.before, *self.tasks.values())}
+        return {
+            name for name in names if name in named or str(PurePosixPath(name).parent) in self.path
+        }
+
     def search_paths(self, *, folder: str = "/work") -> tuple[list[str], list[str]]:
         """PATH's and PYTHONPATH's own additions, absolute."""
 

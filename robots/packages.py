@@ -145,8 +145,12 @@ def unpack(file: BinaryIO, manifest: Manifest, destination: Path, *, digest: str
                 "changed", _("The stored package is not the one that was uploaded.")
             )
         if archives.is_archive(file):
-            for path, entry in _members(archives.entries(file)).items():
-                _write(folder / path, archives.content(file, entry), executable=entry.is_executable)
+            members = _members(archives.entries(file))
+            # Packers on other systems lose the executable bit.
+            programs = manifest.programs(members)
+            for path, entry in members.items():
+                executable = entry.is_executable or path in programs
+                _write(folder / path, archives.content(file, entry), executable=executable)
         else:
             file.seek(0)
             _write(folder / manifest.entry, iter([file.read()]), executable=False)
