@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from robots import environments
-from robots.documents import Reader, text, toml_map, yaml_map
+from robots.documents import Reader, repeated, text, toml_map, yaml_map
 from robots.environments import EnvironmentSpec
 from robots.extension import extension, with_parameters_file
 from robots.manifest import (
@@ -61,7 +61,7 @@ def ignored_lines(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     lines: list[str] = []
-    for name in _strings(yaml_map(path.read_bytes(), ROBOT_YAML), "ignoreFiles"):
+    for name in _strings(yaml_map(path.read_bytes(), ROBOT_YAML), "ignoreFiles", ROBOT_YAML):
         ignore_file = folder / relative_folder(name, ROBOT_YAML)
         if not ignore_file.is_file():
             raise PackageRefused(
@@ -74,7 +74,8 @@ def ignored_lines(folder: Path) -> list[str]:
 
 
 def _robot(names: Collection[str], document: Reader) -> Manifest:
-    raw = yaml_map(document(ROBOT_YAML) or b"", ROBOT_YAML)
+    source = document(ROBOT_YAML) or b""
+    raw = yaml_map(source, ROBOT_YAML)
     artifacts = relative_folder(raw.get("artifactsDir") or DEFAULT_ARTIFACTS, ROBOT_YAML)
     if artifacts == ".":
         raise PackageRefused("bad_path", _("artifactsDir must be a folder of its own."), ROBOT_YAML)
@@ -82,6 +83,10 @@ def _robot(names: Collection[str], document: Reader) -> Manifest:
     if not isinstance(definitions, dict) or not definitions:
         raise PackageRefused(
             "no_tasks", _("It needs a map 'tasks' with at least one task."), ROBOT_YAML
+        )
+    for name in repeated(source, ROBOT_YAML, "tasks"):
+        raise PackageRefused(
+            "bad_task", _("'%(name)s' is there twice.") % {"name": name[:200]}, ROBOT_YAML
         )
     tasks = {
         name: _robot_task(name, definition, artifacts) for name, definition in definitions.items()
@@ -92,13 +97,13 @@ def _robot(names: Collection[str], document: Reader) -> Manifest:
         entry=ROBOT_YAML,
         tasks=_checked_names(tasks, ROBOT_YAML),
         artifacts=artifacts,
-        path=tuple(relative_folder(part, ROBOT_YAML) for part in _strings(raw, "PATH")),
+        path=tuple(relative_folder(part, ROBOT_YAML) for part in _strings(raw, "PATH", ROBOT_YAML)),
         python_path=tuple(
-            relative_folder(part, ROBOT_YAML) for part in _strings(raw, "PYTHONPATH")
+            relative_folder(part, ROBOT_YAML) for part in _strings(raw, "PYTHONPATH", ROBOT_YAML)
         ),
         before=tuple(
             _script(split(each, ROBOT_YAML), names)
-            for each in _strings(raw, "preRunScripts")
+            for each in _strings(raw, "preRunScripts", ROBOT_YAML)
             if _is_for_here(each)
         ),
         environment=environment,
@@ -136,7 +141,10 @@ def _robot_task(name: str, definition: object, artifacts: str) -> tuple[str, ...
 def _robot_environment(
     raw: dict[str, Any], names: Collection[str], document: Reader
 ) -> tuple[EnvironmentSpec | None, tuple[str, ...]]:
-    wanted = [relative_folder(name, ROBOT_YAML) for name in _strings(raw, "environmentConfigs")]
+    wanted = [
+        relative_folder(name, ROBOT_YAML)
+        for name in _strings(raw, "environmentConfigs", ROBOT_YAML)
+    ]
     for name in wanted:
         if name in names and _is_for_here(name) and _is_freeze_for_here(name):
             return _environment(name, document)
@@ -220,7 +228,9 @@ def _actions(names: Collection[str], document: Reader) -> Manifest:
         raise PackageRefused(
             "no_tasks", _("No Python file beside it has an @action."), PACKAGE_YAML
         )
-    python_path = tuple(relative_folder(part, PACKAGE_YAML) for part in _strings(raw, "pythonpath"))
+    python_path = tuple(
+        relative_folder(part, PACKAGE_YAML) for part in _strings(raw, "pythonpath", PACKAGE_YAML)
+    )
     return Manifest(
         kind=Kind.ACTIONS,
         entry=PACKAGE_YAML,
@@ -371,10 +381,12 @@ def _checked_names(tasks: dict[str, tuple[str, ...]], where: str) -> dict[str, t
     return tasks
 
 
-def _strings(raw: dict[str, Any], key: str) -> list[str]:
+def _strings(raw: dict[str, Any], key: str, where: str) -> list[str]:
     value = raw.get(key)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise PackageRefused("bad_value", _("'%(key)s' must be a list of texts.") % {"key": key})
+        raise PackageRefused(
+            "bad_value", _("'%(key)s' must be a list of texts.") % {"key": key}, where
+        )
     return value

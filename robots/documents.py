@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, time
 from typing import Any
@@ -70,6 +71,19 @@ def yaml_map(raw: bytes, where: str) -> dict[str, Any]:
             "not_a_map", _("It must be a map of keys to values at the top."), where
         )
     return plain_map(loaded, where)
+
+
+def repeated(raw: bytes, where: str, key: str) -> list[str]:
+    """What is there more than once: `key` at the top of the document, or a name in its map.
+
+    The document must be one that `yaml_map` takes, where the last of several silently wins, and that has a map there.
+    """
+    root: Any = yaml.compose(text(raw, where), _Loader)
+    found = [value for name, value in root.value if name.value == key]
+    if len(found) != 1:
+        return [key] * (len(found) > 1)
+    names = Counter(name.value for name, _each in found[0].value)
+    return [name for name, count in names.items() if count > 1]
 
 
 def _check_events(source: str, where: str) -> None:

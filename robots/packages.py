@@ -220,8 +220,10 @@ def _is_debris(name: str) -> bool:
 
 
 def _single_name(name: str) -> str:
+    """What the file is called in the robot's folder: its suffix, in small letters, says what it is."""
     base = PurePosixPath(name.replace("\\", "/")).name
-    if PurePosixPath(base).suffix.lower() not in {".py", ".robot"}:
+    suffix = PurePosixPath(base).suffix.lower()
+    if suffix not in {".py", ".robot"}:
         raise PackageRefused(
             "unknown_kind",
             _(
@@ -236,7 +238,7 @@ def _single_name(name: str) -> str:
         raise PackageRefused(
             "bad_name", _("The file's name is too long, hidden, or has control characters.")
         )
-    return base
+    return str(PurePosixPath(base).with_suffix(suffix))
 
 
 def _last_change(members: Iterable[Entry], uploaded_on: date) -> date:

@@ -59,12 +59,15 @@ def test_a_folder_around_everything_is_taken_off() -> None:
     [
         ("invoice.py", b"print(1)", Kind.SCRIPT),
         ("C:\\fakepath\\orders.robot", b"*** Tasks ***\nA\n    No Operation\n", Kind.SUITE),
+        ("A.b.PY", b"print(1)", Kind.SCRIPT),
+        ("ORDERS.Robot", b"*** Tasks ***\nA\n    No Operation\n", Kind.SUITE),
     ],
 )
 def test_a_single_file_is_a_package(name: str, content: bytes, kind: Kind) -> None:
     found = inspected(io.BytesIO(content), name)
     assert found.kind == kind
-    assert found.files[0].name == name.rpartition("\\")[2]
+    stem, _dot, suffix = name.rpartition("\\")[2].rpartition(".")
+    assert found.files[0].name == f"{stem}.{suffix.lower()}"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,43 @@ def test_too_large_an_upload_is_refused_unread(tmp_path: Path) -> None:
 def test_a_manifest_that_is_none_is_refused(content: bytes, code: str) -> None:
     found = refused(zips.packed(("robot.yaml", content)))
     assert (found.code, found.where) == (code, "robot.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("tasks:\n  A: {shell: x}\n  B: {shell: y}\n  A: {shell: z}\n", "A"),
+        ("tasks:\n  1: {shell: x}\n  '1': {shell: y}\n", "1"),
+        ("tasks: text\ntasks: {A: {shell: x}}\n", "tasks"),
+    ],
+)
+def test_a_task_of_which_the_last_would_win_is_refused(content: str, name: str) -> None:
+    found = refused(zips.packed(("robot.yaml", content.encode())))
+    assert (found.code, found.where) == ("bad_task", "robot.yaml")
+    assert found.message == f"'{name}' is there twice."
+
+
+@pytest.mark.parametrize("again", ["<<: *t\n  B: {shell: y}", "B: {shell: y}"])
+def test_a_task_may_come_from_elsewhere(again: str) -> None:
+    content = f"common: &t {{A: {{shell: x}}}}\ntasks:\n  A: {{shell: z}}\n  {again}\n"
+    assert list(inspected(zips.packed(("robot.yaml", content.encode()))).manifest.tasks) == [
+        "A",
+        "B",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("robot.yaml", f"tasks: {{A: {{shell: x}}}}\n{key}: [5]\n")
+        for key in ("PATH", "PYTHONPATH", "preRunScripts", "environmentConfigs")
+    ]
+    + [("package.yaml", "pythonpath: src\n")],
+)
+def test_a_list_that_is_none_is_refused_by_its_document(name: str, document: str) -> None:
+    action = ("a.py", b"@action\ndef f(): pass\n")
+    found = refused(zips.packed((name, document.encode()), action))
+    assert (found.code, found.where) == ("bad_value", name)
 
 
 def test_the_message_names_where_a_robot_yaml_was_found() -> None:
