@@ -249,7 +249,7 @@ def _without_manifest(names: Collection[str], document: Reader) -> Manifest:
     scripts = [name for name in top if name.endswith(".py")]
     if len(suites) == 1:
         return _suite(suites[0], names, document)
-    if suites or (not scripts and any(name.endswith(".robot") for name in names)):
+    if suites:
         return _suite(".", names, document)
     if len(scripts) == 1 or "main.py" in scripts:
         return _script_file(scripts[0] if len(scripts) == 1 else "main.py", names, document)
@@ -260,6 +260,8 @@ def _without_manifest(names: Collection[str], document: Reader) -> Manifest:
             _("The package has no robot.yaml at its top. Pack the folder of one robot: %(found)s.")
             % {"found": ", ".join(elsewhere)},
         )
+    if not scripts and any(name.endswith(".robot") for name in names):
+        return _suite(".", names, document)
     raise PackageRefused(
         "no_manifest",
         _("The package has no robot.yaml, and not exactly one .py or .robot file at its top."),

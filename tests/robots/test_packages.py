@@ -266,11 +266,16 @@ def test_a_list_that_is_none_is_refused_by_its_document(name: str, document: str
 
 
 def test_the_message_names_where_a_robot_yaml_was_found() -> None:
-    found = refused(
-        zips.packed(("a/robot.yaml", zips.ROBOT_YAML), ("b/robot.yaml", zips.ROBOT_YAML))
-    )
-    assert found.code == "no_manifest"
-    assert "a/robot.yaml" in found.message
+    robots = [("a/robot.yaml", zips.ROBOT_YAML), ("b/robot.yaml", zips.ROBOT_YAML)]
+    for more in ([], [("b/tasks.robot", b"")], [("x.py", b""), ("y.py", b"")]):
+        found = refused(zips.packed(*robots, *more))
+        assert found.code == "no_manifest"
+        assert "a/robot.yaml, b/robot.yaml" in found.message
+
+
+def test_suites_that_lie_deeper_are_one_robot_where_no_robot_is_named() -> None:
+    found = inspected(zips.packed(("a/one.robot", b""), ("b/two.robot", b"")))
+    assert (found.kind, found.manifest.entry) == (Kind.SUITE, "")
 
 
 def test_dates_decide_how_old_the_environment_is() -> None:
