@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -35,7 +35,8 @@ ROBOT_YAML, PACKAGE_YAML = "robot.yaml", "package.yaml"
 _SYSTEMS = re.compile(r"windows|darwin|macos|linux", re.IGNORECASE)
 _MACHINES = re.compile(r"amd64|x86_64|arm64|aarch64", re.IGNORECASE)
 _MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-_SCRIPT_METADATA = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_ACTION = re.compile(r"@(?:\w+\.)?(?:action|query|predict)\b")
+_FUNCTION = re.compile(r"def (\w+)")
 
 
 def read(names: Collection[str], document: Reader, *, cutoff: date) -> Manifest:
@@ -210,10 +211,7 @@ def _actions(names: Collection[str], document: Reader) -> Manifest:
     found: dict[str, tuple[str, ...]] = {}
     for name in sorted(names):
         if "/" not in name and name.endswith(".py"):
-            for action in re.findall(
-                r"(?m)^@(?:\w+\.)?(?:action|query|predict)\b[^\n]*\n(?:@[^\n]*\n)*def (\w+)",
-                text(document(name) or b"", name),
-            ):
+            for action in _actions_in(text(document(name) or b"", name)):
                 found[action] = (
                     "python",
                     "-m",
@@ -240,6 +238,19 @@ def _actions(names: Collection[str], document: Reader) -> Manifest:
         extension=extension(raw.get("rpa"), PACKAGE_YAML, description=raw.get("description")),
         warnings=warnings,
     )
+
+
+def _actions_in(source: str) -> Iterator[str]:
+    """The functions that have an action's decorator, among others or alone."""
+    is_action = False
+    for line in source.split("\n"):
+        if line.startswith("@"):
+            is_action = is_action or _ACTION.match(line) is not None
+            continue
+        function = _FUNCTION.match(line)
+        if is_action and function:
+            yield function[1]
+        is_action = False
 
 
 def _without_manifest(names: Collection[str], document: Reader) -> Manifest:
@@ -284,12 +295,12 @@ def _suite(target: str, names: Collection[str], document: Reader) -> Manifest:
 
 def _script_file(name: str, names: Collection[str], document: Reader) -> Manifest:
     source = text(document(name) or b"", name)
-    blocks = [match["content"] for match in _SCRIPT_METADATA.finditer(source)]
+    blocks = list(_script_blocks(source))
     if len(blocks) > 1:
         raise PackageRefused("bad_script", _("It has more than one block '# /// script'."), name)
     metadata: dict[str, Any] = {}
     if blocks:
-        lines = (line.removeprefix("#").removeprefix(" ") for line in blocks[0].splitlines())
+        lines = (line.removeprefix("#").removeprefix(" ") for line in blocks[0])
         metadata = toml_map("\n".join(lines), name)
     dependencies = metadata.get("dependencies", [])
     if not isinstance(dependencies, list):
@@ -312,6 +323,21 @@ def _script_file(name: str, names: Collection[str], document: Reader) -> Manifes
         extension=extension(tool.get("rpa") if isinstance(tool, dict) else None, name),
         warnings=warnings,
     )
+
+
+def _script_blocks(source: str) -> Iterator[list[str]]:
+    """The lines of each block `# /// script` (PEP 723): up to the last `# ///` of the comment that it stands in."""
+    comment: list[str] = []
+    for line in [*source.replace("\r\n", "\n").split("\n"), ""]:
+        if line == "#" or line.startswith("# "):
+            comment.append(line)
+            continue
+        if "# /// script" in comment:
+            first = comment.index("# /// script") + 1
+            ends = [number for number, each in enumerate(comment) if each == "# ///"]
+            if ends and ends[-1] > first:
+                yield comment[first : ends[-1]]
+        comment = []
 
 
 def _script(command: tuple[str, ...], names: Collection[str]) -> tuple[str, ...]:
