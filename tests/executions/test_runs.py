@@ -208,6 +208,17 @@ def test_what_the_package_brought_along_is_no_outcome_of_the_run(
     assert events_of(execution, "notice") == []
 
 
+def test_a_program_runs_though_its_packer_knew_no_executable_bit(
+    space: Space, finished: Finished
+) -> None:
+    document = b"tasks: {A: {shell: greet you}}\nartifactsDir: output\nPATH: [bin]\n"
+    package = packed(("robot.yaml", document), ("bin/greet", b"#!/bin/sh\necho hello $1\n"))
+    robot, _version = create_and_publish(
+        space=space, name="greet", file=package, file_name="greet.zip", by=owner_of(space)
+    )
+    assert lines_of(finished(make_execution(robot))) == ["hello you"]
+
+
 def test_a_run_over_its_time_limit_fails_as_timeout(space: Space, finished: Finished) -> None:
     source = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(99)"
     execution = run(space, source, finished, timeout_seconds=1)
