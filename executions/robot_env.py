@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robots.manifest import Manifest
+from robots.manifest import ITEMS_IN, ITEMS_OUT, Manifest
 
 SUPPORT = Path(__file__).parent / "support"
 WORK, ENVIRONMENT, SUPPORT_INSIDE = "/work", "/env", "/opt/rpa"
 PARAMS_FILE = "params.json"
 SYSTEM_PYTHON = "/usr/bin/python3"
 
-_ITEMS_IN = ".rpa/work-items-in/work-items.json"
-_ITEMS_OUT = "work-items-out/work-items.json"
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -33,7 +31,7 @@ def robot_environment(
     """
     path, python_path = manifest.search_paths(folder=WORK)
     artifacts = f"{WORK}/{manifest.artifacts}"
-    items_in, items_out = f"{WORK}/{_ITEMS_IN}", f"{artifacts}/{_ITEMS_OUT}"
+    items_in, items_out = f"{WORK}/{ITEMS_IN}", f"{artifacts}/{ITEMS_OUT}"
     variables = {
         "RPA_EXECUTION_ID": execution_id,
         "RPA_PARAMS_FILE": f"/run/{PARAMS_FILE}",
@@ -71,12 +69,12 @@ def robot_environment(
 
 def workspace_files(params: Mapping[str, Any]) -> dict[str, bytes]:
     """Files to write into the workspace, by their path in it: the parameters as the first work item."""
-    return {_ITEMS_IN: json.dumps([{"payload": dict(params), "files": {}}], indent=1).encode()}
+    return {ITEMS_IN: json.dumps([{"payload": dict(params), "files": {}}], indent=1).encode()}
 
 
 def workspace_folders(manifest: Manifest) -> list[str]:
     """Folders that must exist in the workspace before the robot starts, outermost first."""
-    return [manifest.artifacts, f"{manifest.artifacts}/{_ITEMS_OUT.partition('/')[0]}"]
+    return [manifest.artifacts, f"{manifest.artifacts}/{ITEMS_OUT.partition('/')[0]}"]
 
 
 def run_files(params: Mapping[str, Any]) -> dict[str, bytes]:

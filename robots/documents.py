@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, time
 from typing import Any
@@ -17,6 +18,8 @@ MAX_DOCUMENT_BYTES = 1024**2
 MAX_YAML_BYTES = 256 * 1024
 MAX_NODES = 50_000
 MAX_NESTING = 40
+# Python writes no longer numbers than of some 4,300 digits, and reads hexadecimal ones of any length.
+MAX_INTEGER_BITS = 4096
 # Aliases multiply: with merge keys, n of them can stand for e^(n/e) copies. Twenty are plenty for a robot.yaml.
 MAX_ALIASES = 20
 
@@ -70,6 +73,19 @@ def yaml_map(raw: bytes, where: str) -> dict[str, Any]:
     return plain_map(loaded, where)
 
 
+def repeated(raw: bytes, where: str, key: str) -> list[str]:
+    """What is there more than once: `key` at the top of the document, or a name in its map.
+
+    The document must be one that `yaml_map` takes, where the last of several silently wins, and that has a map there.
+    """
+    root: Any = yaml.compose(text(raw, where), _Loader)
+    found = [value for name, value in root.value if name.value == key]
+    if len(found) != 1:
+        return [key] * (len(found) > 1)
+    names = Counter(name.value for name, _each in found[0].value)
+    return [name for name, count in names.items() if count > 1]
+
+
 def _check_events(source: str, where: str) -> None:
     """Stop at what would cost more than its size, before anything is built of it."""
     aliases = depth = 0
@@ -116,24 +132,35 @@ def plain_map(value: dict[Any, Any], where: str) -> dict[str, Any]:
                 "too_complex", _("It is nested too deeply, or holds too many values."), where
             )
         if isinstance(item, dict):
-            return {str(key): plain(each, depth + 1) for key, each in item.items()}
+            return {
+                str(_plain_value(key, where)): plain(each, depth + 1) for key, each in item.items()
+            }
         if isinstance(item, list | tuple):
             return [plain(each, depth + 1) for each in item]
-        if isinstance(item, date | time):
-            return item.isoformat()
-        if (
-            item is None
-            or isinstance(item, str | bool | int)
-            or (isinstance(item, float) and math.isfinite(item))
-        ):
-            return item
-        raise PackageRefused(
-            "bad_value",
-            _("It holds a value that JSON has no form for: %(value)s") % {"value": repr(item)[:80]},
-            where,
-        )
+        return _plain_value(item, where)
 
-    return {str(key): plain(each, 1) for key, each in value.items()}
+    plain_value: dict[str, Any] = plain(value, 0)
+    return plain_value
+
+
+def _plain_value(item: object, where: str) -> object:
+    """`item` if it can be written as JSON and read again, which is neither nested nor too large a number."""
+    if isinstance(item, date | time):
+        return item.isoformat()
+    if isinstance(item, str):
+        if not any("\ud800" <= character <= "\udfff" for character in item):
+            return item
+    elif isinstance(item, float):
+        if math.isfinite(item):
+            return item
+    elif item is None or (isinstance(item, int) and item.bit_length() <= MAX_INTEGER_BITS):
+        return item
+    shown = _("a whole number of too many digits") if isinstance(item, int) else repr(item)[:80]
+    raise PackageRefused(
+        "bad_value",
+        _("It holds a value that JSON has no form for: %(value)s") % {"value": shown},
+        where,
+    )
 
 
 def _in_one_line(error: Exception) -> str:

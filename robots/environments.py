@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -148,7 +149,7 @@ def from_conda(document: dict[str, Any], where: str, read: Reader) -> Environmen
         else:
             collector.add_conda(as_text(item, where), where)
     for channel in as_list(document.get("channels"), where):
-        if channel not in _USUAL_CHANNELS:
+        if as_text(channel, where) not in _USUAL_CHANNELS:
             collector.warnings.append(
                 f"{where}: the channel '{channel}' is not used; packages come from the Python index."
             )
@@ -167,6 +168,19 @@ def python_range(asked: str, where: str) -> str:
         raise bad_environment(
             _("'%(asked)s' is no Python version.") % {"asked": asked[:80]}, where
         ) from error
+
+
+def unmet_python(asked: str | None, where: str) -> tuple[str, ...]:
+    """A warning if a robot that needs nothing installed asks for another Python than runs it."""
+    if asked is None:
+        return ()
+    wanted = SpecifierSet(f"=={asked}.*" if re.fullmatch(r"\d+\.\d+", asked) else asked)
+    if wanted.contains(platform.python_version(), prereleases=True):
+        return ()
+    return (
+        f"{where}: Python {asked} is not used, since there is nothing to install with it; "
+        "the machine's default Python runs the robot.",
+    )
 
 
 def _collected(collector: Collector) -> EnvironmentSpec:

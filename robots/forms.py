@@ -170,7 +170,7 @@ def _placeholder(widget: str, spec: Mapping[str, Any]) -> str:
 
 def _plain_items(spec: Mapping[str, Any]) -> bool:
     items = spec.get("items")
-    return isinstance(items, dict) and items.get("type") in {"string", "integer", "number"}
+    return isinstance(items, dict) and items.get("type") in ("string", "integer", "number")
 
 
 def _as_text(widget: str, value: Any) -> Any:

@@ -16,6 +16,9 @@ from robots.environments import EnvironmentSpec
 from robots.refusals import PackageRefused
 
 DEFAULT_ARTIFACTS = "output"
+#: Where work items lie: those that a run begins with in its folder, those that it makes in its artifacts.
+ITEMS_IN = ".rpa/work-items-in/work-items.json"
+ITEMS_OUT = "work-items-out/work-items.json"
 MAX_TASKS = 200
 MAX_TASK_NAME = 255
 MAX_WORD = 8192
@@ -198,6 +201,13 @@ class Manifest:
             _runnable(command, python, folder)
             for command in (*self.before, self.tasks[self.task(task)])
         ]
+
+    def programs(self, names: Iterable[str]) -> set[str]:
+        """Which of the files `names` are started: those that a command begins with, and all in folders of PATH."""
+        named = {command[0].removeprefix("./") for command in (*self.before, *self.tasks.values())}
+        return {
+            name for name in names if name in named or str(PurePosixPath(name).parent) in self.path
+        }
 
     def search_paths(self, *, folder: str = "/work") -> tuple[list[str], list[str]]:
         """PATH's and PYTHONPATH's own additions, absolute."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,8 @@ __all__ = [
     "pack",
     "unpack",
 ]
+
+logger = logging.getLogger(__name__)
 
 MAX_SINGLE_FILE_BYTES = MAX_DOCUMENT_BYTES
 _NEVER_PACKED = (".git/", ".hg/", ".svn/", "__pycache__/", ".venv/", "venv/", ".DS_Store", "*.pyc")
@@ -64,6 +67,19 @@ def inspect(file: BinaryIO, name: str, *, uploaded_on: date) -> PackageInfo:
 
     `uploaded_on` bounds what the robot's environment may be built from, unless its files are dated earlier.
     """
+    try:
+        return _inspected(file, name, uploaded_on)
+    except (PackageRefused, OSError):
+        raise
+    except Exception as error:
+        # Somebody else's data must not become a fault of ours, whatever it is that we forgot.
+        logger.exception("A package could not be inspected")
+        raise PackageRefused(
+            "unreadable", _("The package cannot be read; the server's log says why.")
+        ) from error
+
+
+def _inspected(file: BinaryIO, name: str, uploaded_on: date) -> PackageInfo:
     size = file.seek(0, os.SEEK_END)
     if size > MAX_ARCHIVE_BYTES:
         raise PackageRefused(
@@ -129,8 +145,12 @@ def unpack(file: BinaryIO, manifest: Manifest, destination: Path, *, digest: str
                 "changed", _("The stored package is not the one that was uploaded.")
             )
         if archives.is_archive(file):
-            for path, entry in _members(archives.entries(file)).items():
-                _write(folder / path, archives.content(file, entry), executable=entry.is_executable)
+            members = _members(archives.entries(file))
+            # Packers on other systems lose the executable bit.
+            programs = manifest.programs(members)
+            for path, entry in members.items():
+                executable = entry.is_executable or path in programs
+                _write(folder / path, archives.content(file, entry), executable=executable)
         else:
             file.seek(0)
             _write(folder / manifest.entry, iter([file.read()]), executable=False)
@@ -200,8 +220,10 @@ def _is_debris(name: str) -> bool:
 
 
 def _single_name(name: str) -> str:
+    """What the file is called in the robot's folder: its suffix, in small letters, says what it is."""
     base = PurePosixPath(name.replace("\\", "/")).name
-    if PurePosixPath(base).suffix.lower() not in {".py", ".robot"}:
+    suffix = PurePosixPath(base).suffix.lower()
+    if suffix not in {".py", ".robot"}:
         raise PackageRefused(
             "unknown_kind",
             _(
@@ -216,7 +238,7 @@ def _single_name(name: str) -> str:
         raise PackageRefused(
             "bad_name", _("The file's name is too long, hidden, or has control characters.")
         )
-    return base
+    return str(PurePosixPath(base).with_suffix(suffix))
 
 
 def _last_change(members: Iterable[Entry], uploaded_on: date) -> date:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from robots.references import target_of
+
 MASK = "********"
 
 _LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf")
@@ -117,10 +119,7 @@ def _all_masked(schemas: Iterator[Any], value: Any, root: Mapping[str, Any]) -> 
 def _of_same_value(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Any]:
     """The schemas that say more of the value that `schema` is about. No schema refers to itself."""
     if "$ref" in schema:
-        target: Any = root
-        for part in schema["$ref"].removeprefix("#/").split("/"):
-            target = target[part.replace("~1", "/").replace("~0", "~")]
-        yield target
+        yield target_of(schema["$ref"], root)
     for keyword in _LISTS_OF_SCHEMAS:
         yield from schema.get(keyword, [])
     yield from (schema[keyword] for keyword in _SCHEMAS if keyword in schema)

@@ -195,7 +195,7 @@ def _requirement(line: str, where: str) -> Requirement:
         )
     try:
         requirement = Requirement(line)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:  # a marker may nest without end
         raise PackageRefused(
             "bad_requirement", _("'%(line)s' is not a requirement.") % shown, where
         ) from error
@@ -216,13 +216,9 @@ def _conda_version(version: str) -> str | None:
     if not version or version == "*":
         return ""
     # name=1.2=build: the build is the binary's, of no meaning outside conda.
-    bare = (
-        re.sub(r"^=+\s*", "", version).split("=")[0].split()[0]
-        if version[0] in "=0123456789"
-        else ""
-    )
-    if bare and _PLAIN_VERSION.fullmatch(bare):
-        return "==" + re.sub(r"(?<!\.)\*$", ".*", bare)
+    bare = re.match(r"=*\s*([^=\s]+)", version) if version[0] in "=0123456789" else None
+    if bare and _PLAIN_VERSION.fullmatch(bare[1]):
+        return "==" + re.sub(r"(?<!\.)\*$", ".*", bare[1])
     try:
         return str(SpecifierSet(version))
     except InvalidSpecifier:

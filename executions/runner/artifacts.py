@@ -4,10 +4,12 @@ import hashlib
 import mimetypes
 import re
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 from django.conf import settings
 from django.core.files import File
@@ -18,12 +20,22 @@ from executions import lifecycle
 from executions.choices import EventKind
 from executions.events import Draft, Source, writing
 from executions.models import Artifact, Execution
-from executions.runner.output import MAX_RESULT
+from executions.runner.output import MAX_RESULT, TOO_LARGE, result_line
 from executions.runner.writer import StreamWriter
-from executions.sandbox.collector import Reason, Rejected, UnsafeFile, read_file, walk
+from executions.sandbox.collector import (
+    Mark,
+    Reason,
+    Rejected,
+    UnsafeFile,
+    mark,
+    marks,
+    read_file,
+    walk,
+)
 from resources.storage import patiently
 from robots.json_values import BadJson, read_json
 
+RESULT_FILE = "result.json"
 REASONS = {
     Reason.SYMLINK: "it is a link",
     Reason.HARD_LINK: "it has a second name",
@@ -37,10 +49,24 @@ REASONS = {
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+@dataclass(frozen=True)
+class Brought:
+    """What of a package lies where results and artifacts are looked for: a robot that leaves it alone made neither."""
+
+    result: Mark | None
+    artifacts: Mapping[str, Mark]
+
+    @classmethod
+    def into(cls, workspace: Path, folder: str) -> Self:
+        """To be taken when the workspace is filled, and the artifacts folder made."""
+        result = workspace / RESULT_FILE
+        return cls(mark(result) if result.is_file() else None, marks(workspace / folder))
+
+
 def keep_artifacts(
-    execution: Execution, workspace: Path, folder: str, writer: StreamWriter
+    execution: Execution, workspace: Path, folder: str, brought: Brought, writer: StreamWriter
 ) -> None:
-    """Store the regular files below the artifacts folder; say of every other thing why it was not kept.
+    """Store the robot's regular files below the artifacts folder; say of every other thing why it was not kept.
 
     Only after the robot's last process is dead: what is looked at here must not change any more.
     """
@@ -48,7 +74,8 @@ def keep_artifacts(
     if not root.is_dir() or any(each.is_symlink() for each in (root, *root.parents)):
         return
     limit = settings.RPA_ARTIFACT_LIMIT_MIB * 2**20
-    for found in walk(root, max_files=settings.RPA_ARTIFACT_COUNT, max_bytes=limit):
+    count = settings.RPA_ARTIFACT_COUNT
+    for found in walk(root, max_files=count, max_bytes=limit, untouched=brought.artifacts):
         if isinstance(found, Rejected):
             _reject(found.name, REASONS[found.reason], writer)
             continue
@@ -66,18 +93,48 @@ def keep_artifacts(
         writer.commit(1, partial(_record, artifact))
 
 
-def result_file(workspace: Path, folder: str, writer: StreamWriter) -> Draft | None:
-    """The result in `result.json`, of the working folder or the artifacts folder."""
-    for name in ("result.json", f"{folder}/result.json"):
-        try:
-            content = read_file(workspace, name, max_bytes=MAX_RESULT)
-            if content is not None:
-                return Draft(EventKind.RESULT, {"value": read_json(content, limit=MAX_RESULT)})
-        except UnsafeFile as error:
-            _note(writer, "bad_result", f"{name} is not the result: {REASONS[error.reason]}")
-        except BadJson as error:
-            _note(writer, "bad_result", f"{name} is not the result: {error}")
+def last_line_result(line: bytes | None, writer: StreamWriter) -> Draft | None:
+    """The result in the last `line` of the output, if that gives one; what is wrong with it is said."""
+    if line is None:
+        return None
+    try:
+        return result_line(line)
+    except BadJson as error:
+        _no_result("The last line of the output", str(error), writer)
+        return None
+
+
+def working_result(workspace: Path, brought: Brought, writer: StreamWriter) -> Draft | None:
+    """The result in the working folder's result.json."""
+    return _result_file(workspace, RESULT_FILE, brought.result, writer)
+
+
+def artifact_result(
+    workspace: Path, folder: str, brought: Brought, writer: StreamWriter
+) -> Draft | None:
+    """The result in the artifacts folder's result.json."""
+    before = brought.artifacts.get(RESULT_FILE)
+    return _result_file(workspace, f"{folder}/{RESULT_FILE}", before, writer)
+
+
+def _result_file(
+    workspace: Path, name: str, before: Mark | None, writer: StreamWriter
+) -> Draft | None:
+    """None without one that the robot wrote; what is wrong with it is said."""
+    try:
+        content = read_file(workspace, name, MAX_RESULT, untouched=before)
+        if content is not None:
+            return Draft(EventKind.RESULT, {"value": read_json(content, limit=MAX_RESULT)})
+    except UnsafeFile as error:
+        reason = TOO_LARGE if error.reason is Reason.SIZE else REASONS[error.reason]
+        _no_result(name, reason, writer)
+    except BadJson as error:
+        _no_result(name, str(error), writer)
     return None
+
+
+def _no_result(what: str, reason: str, writer: StreamWriter) -> None:
+    _note(writer, "bad_result", f"{what} is not the result: {reason}")
 
 
 def _reject(name: str, reason: str, writer: StreamWriter) -> None:

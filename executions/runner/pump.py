@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Literal
 
 from executions.choices import EventKind
 from executions.events import Draft, StreamRefused
-from executions.runner.output import Line, OutputReader, result_line
+from executions.runner.output import Item, OutputReader, ResultFile
 from executions.runner.writer import StreamWriter
 from executions.sandbox import Process
 from executions.sandbox.workspace import Workspace
@@ -36,20 +37,22 @@ class Seen:
     """What the end of a run needs to know of its output."""
 
     last_error: str = ""
-    last_output: str = ""
-    result: bool = False
+    #: The last line of standard output, if it gives a result.
+    last_line: bytes | None = None
+    #: Where the SDK gave its newest result: in a message, in a file, or nowhere yet.
+    result: Literal["message", "file"] | None = None
 
-    def note(self, stream: str, item: Line | Draft) -> None:
-        if isinstance(item, Draft):
-            self.result = self.result or item.kind == EventKind.RESULT
-        elif item.text.strip():
+    def note(self, stream: str, item: Item) -> None:
+        if isinstance(item, ResultFile):
+            self.result = "file"
+        elif isinstance(item, Draft):
+            if item.kind == EventKind.RESULT:
+                self.result = "message"
+        elif item.text.strip() or item.result is not None:
             if stream == "stderr":
                 self.last_error = item.text.strip()[:500]
             else:
-                self.last_output = item.text
-
-    def last_line_result(self) -> Draft | None:
-        return result_line(self.last_output)
+                self.last_line = item.result
 
 
 class Pump:
@@ -128,10 +131,11 @@ class Pump:
             self._take(name, self._readers[name].feed(chunk))
         return True
 
-    def _take(self, name: str, items: list[Line | Draft]) -> None:
+    def _take(self, name: str, items: list[Item]) -> None:
         for item in items:
             self._seen.note(name, item)
-        self._write(lambda: self._writer.add(name, items))
+        shown = [item for item in items if not isinstance(item, ResultFile)]
+        self._write(lambda: self._writer.add(name, shown))
 
     def _write(self, deed: Callable[[], None]) -> None:
         if self._cause is Cause.FENCED:

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -28,7 +29,13 @@ from executions.robot_env import (
     workspace_files,
     workspace_folders,
 )
-from executions.runner.artifacts import keep_artifacts, result_file
+from executions.runner.artifacts import (
+    Brought,
+    artifact_result,
+    keep_artifacts,
+    last_line_result,
+    working_result,
+)
 from executions.runner.context import RunnerContext
 from executions.runner.pump import Cause, Pump, Seen
 from executions.runner.writer import StreamWriter
@@ -66,6 +73,7 @@ class Run:
     """Carries out one claimed execution in the calling thread, which must live as long as the robot."""
 
     _manifest: Manifest
+    _brought: Brought
 
     def __init__(self, execution: Execution, token: str, slot: int, context: RunnerContext) -> None:
         self.execution = execution
@@ -203,7 +211,8 @@ class Run:
     ) -> Ending:
         if cause is Cause.FENCED:
             raise StreamRefused("Another writer owns the stream.")
-        keep_artifacts(self.execution, workspace.path, self._manifest.artifacts, self._writer)
+        folder = self._manifest.artifacts
+        keep_artifacts(self.execution, workspace.path, folder, self._brought, self._writer)
         self._take_result(seen, workspace)
         if cause is not None:
             return self._stopped(cause, outcome)
@@ -211,12 +220,25 @@ class Run:
         return _ending(status, reason, message, outcome)
 
     def _take_result(self, seen: Seen, workspace: Workspace) -> None:
-        """The SDK's result is in the stream already; else the `::result` line, else result.json."""
-        if seen.result:
-            return
-        draft = seen.last_line_result() or result_file(
-            workspace.path, self._manifest.artifacts, self._writer
+        """The SDK's newest, which is in the stream unless it was large; else the `::result` line, else result.json."""
+        in_artifacts = partial(
+            artifact_result,
+            workspace.path,
+            self._manifest.artifacts,
+            self._brought,
+            self._writer,
         )
+        match seen.result:
+            case "message":
+                return
+            case "file":
+                draft = in_artifacts()
+            case None:
+                draft = (
+                    last_line_result(seen.last_line, self._writer)
+                    or working_result(workspace.path, self._brought, self._writer)
+                    or in_artifacts()
+                )
         if draft is not None:
             self._writer.add_event(draft)
 
@@ -277,6 +299,7 @@ class Run:
             target = workspace.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+        self._brought = Brought.into(workspace.path, self._manifest.artifacts)
         uid = self._context.sandbox.uid(self.slot)
         if uid == os.getuid():
             return

@@ -1,4 +1,4 @@
-"""Reads what a robot left behind, as hostile as it may be.
+"""Reads what a robot left behind, as hostile as it may be, and tells it from what was there before.
 
 Only a regular file with one name, reached without any link, is ever opened. To be used once the run is
 dead: until then the answers could change between a look and the opening.
@@ -7,7 +7,7 @@ dead: until then the answers could change between a look and the opening.
 import ctypes
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -19,6 +19,9 @@ _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 _RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 _DEEPEST = 32
 _LONGEST = 1024
+
+#: By what a file that nobody has written to since is known again; the same content written once more is another.
+Mark = tuple[int, int, int]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,12 +73,29 @@ class UnsafeFile(Exception):
         self.reason = reason
 
 
-def walk(root: Path, *, max_files: int, max_bytes: int) -> Iterator[Found | Rejected]:
+def marks(root: Path) -> dict[str, Mark]:
+    """The mark of every file below `root`, taken before a robot can change any."""
+    found = {}
+    for folder, _folders, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            found[path.relative_to(root).as_posix()] = mark(path)
+    return found
+
+
+def mark(path: Path) -> Mark:
+    return _mark(path.lstat())
+
+
+def walk(
+    root: Path, *, max_files: int, max_bytes: int, untouched: Mapping[str, Mark] | None = None
+) -> Iterator[Found | Rejected]:
     """Every file below `root`, in the order of names, each either found or rejected.
 
-    At most `max_files` entries of any kind are looked at and `max_bytes` offered in all; the first
-    entry too many ends the walk with a rejection.
+    Files of `untouched` that still have their mark are passed over. At most `max_files` other entries of any
+    kind are looked at and `max_bytes` offered in all; the first entry too many ends the walk with a rejection.
     """
+    untouched = untouched or {}
     top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         pending = [""]
@@ -83,13 +103,15 @@ def walk(root: Path, *, max_files: int, max_bytes: int) -> Iterator[Found | Reje
         while pending:
             folder = pending.pop()
             try:
-                entries = _entries(top, folder, max_files - seen + 1)
+                entries = _entries(top, folder, max_files - seen + len(untouched) + 1)
             except OSError:
                 yield Rejected(_printable(folder), Reason.UNREADABLE)
                 continue
             below = []
             for entry, state in entries:
                 name = f"{folder}/{entry}" if folder else entry
+                if untouched.get(name) == _mark(state):
+                    continue
                 seen += 1
                 if seen > max_files:
                     yield Rejected(_printable(name), Reason.COUNT)
@@ -107,13 +129,23 @@ def walk(root: Path, *, max_files: int, max_bytes: int) -> Iterator[Found | Reje
         os.close(top)
 
 
-def read_file(root: Path, name: str, max_bytes: int) -> bytes | None:
-    """The content of one file below `root`; None if there is none, UnsafeFile if it may not be read."""
+def read_file(
+    root: Path, name: str, max_bytes: int, *, untouched: Mark | None = None
+) -> bytes | None:
+    """The content of one file below `root`; None if there is none, UnsafeFile if it may not be read.
+
+    One that still has the mark `untouched` counts as none.
+    """
     try:
         with _open(root, name, max_bytes) as file:
-            return file.read(max_bytes)
+            same = untouched is not None and _mark(os.fstat(file.fileno())) == untouched
+            return None if same else file.read(max_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _mark(state: os.stat_result) -> Mark:
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _entries(top: int, folder: str, most: int) -> list[tuple[str, os.stat_result]]:

@@ -125,3 +125,10 @@ def test_a_refusal_is_one_line_and_an_exit_code(data: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr == "CommandError: There is no active user named nobody.\n"
     assert process(data, "publish").returncode == 2
+
+
+def test_a_folder_of_several_robots_is_none(space: Space) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    with pytest.raises(CommandError, match=r"no robot\.yaml at its top\. Pack the folder of one"):
+        publish(examples)
+    assert not Robot.objects.exists()

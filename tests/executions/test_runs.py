@@ -11,8 +11,10 @@ from executions import services
 from executions.choices import FailureReason, Origin, Status
 from executions.events import read_page
 from executions.models import Execution
+from robots.services import create_and_publish
 from spaces.models import Space
-from tests.factories import make_execution, make_robot
+from tests.factories import make_execution, make_robot, owner_of
+from tests.robots.zips import ROBOT_YAML, packed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Finished = Callable[[Execution], Execution]
@@ -61,6 +63,12 @@ def test_every_line_arrives_once_and_in_order(space: Space, finished: Finished) 
         ("open('result.json', 'w').write('{\"total\": 5}')", {"total": 5}),
         ("open('output/result.json', 'w').write('[6]')", [6]),
         ("import rpa; rpa.result(1); print('::result 2')", 1),
+        ("import rpa; rpa.result(1); rpa.result('b' * 70_000)", "b" * 70_000),
+        ("import rpa; rpa.result('b' * 70_000); rpa.result(2)", 2),
+        (
+            "import rpa; open('result.json', 'w').write('7'); rpa.result('b' * 70_000)",
+            "b" * 70_000,
+        ),
         ("print('::result {oops')", None),
         ("print('::result 1'); print('not last')", None),
         ("open('result.json', 'w').write('NaN')", None),
@@ -72,6 +80,43 @@ def test_a_result_comes_by_sdk_then_last_line_then_file(
     execution = run(space, source, finished)
     assert execution.status == Status.COMPLETED
     assert execution.result == result
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "said"),
+    [
+        ("import json\nprint('::result ' + json.dumps({'x': 'a' * 20_000}))", 20_008 + 1, []),
+        (
+            "print('::result {nope}')",
+            None,
+            [
+                "The last line of the output is not the result: It is not valid JSON (line 1, column 2)."
+            ],
+        ),
+        (
+            "print('::result \"' + 'a' * 2**20 + '\"')",
+            None,
+            ["The last line of the output is not the result: It has more than 1 MiB."],
+        ),
+        (
+            "open('result.json', 'w').write('\"' + 'a' * 2**20 + '\"')",
+            None,
+            ["result.json is not the result: It has more than 1 MiB."],
+        ),
+        ("print('::result {nope}'); open('result.json', 'w').write('[5]')", 3, None),
+    ],
+)
+def test_a_result_comes_whole_or_is_said_to_be_none(
+    space: Space, finished: Finished, source: str, result: int | None, said: list[str] | None
+) -> None:
+    """`result` is how long it is as JSON."""
+    execution = run(space, source, finished)
+    given = execution.result
+    assert (None if given is None else len(json.dumps(given))) == result
+    notices = [each["data"] for each in events_of(execution, "notice")]
+    assert {each["code"] for each in notices} <= {"bad_result"}
+    if said is not None:
+        assert [each["message"] for each in notices] == said
 
 
 def test_parameters_reach_the_robot(space: Space, finished: Finished) -> None:
@@ -126,6 +171,52 @@ os.link(out / "report.txt", out / "twin")
     assert any("twin was not kept: it has a second name" in each for each in notices)
     names = [each["data"]["name"] for each in events_of(execution, "artifact")]
     assert names == ["deep/data.csv"]
+
+
+PACKAGED = {
+    "result.json": b'{"stale": 1}',
+    "output/old.txt": b"old",
+    "output/again.txt": b"again",
+    "output/kept.txt": b"kept",
+    "output/result.json": b'{"stale": 2}',
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "artifacts"),
+    [
+        ("print(1)", None, set()),
+        ("open('output/again.txt', 'w').write('again')", None, {"again.txt"}),
+        ("import rpa; rpa.artifact('output/kept.txt')", None, {"kept.txt"}),
+        ("open('result.json', 'w').write('{\"stale\": 1}')", {"stale": 1}, set()),
+        ("open('output/result.json', 'w').write('[3]')", [3], {"result.json"}),
+        ("import rpa; rpa.result('b' * 70_000)", "b" * 70_000, {"result.json"}),
+    ],
+)
+def test_what_the_package_brought_along_is_no_outcome_of_the_run(
+    space: Space, finished: Finished, source: str, result: Any, artifacts: set[str]
+) -> None:
+    members = {"robot.yaml": ROBOT_YAML, "main.py": source.encode(), **PACKAGED}
+    package = packed(*members.items())
+    robot, _version = create_and_publish(
+        space=space, name="old", file=package, file_name="old.zip", by=owner_of(space)
+    )
+    execution = finished(make_execution(robot))
+    assert execution.status == Status.COMPLETED, execution.message
+    assert execution.result == result
+    assert {each.name for each in execution.artifacts.all()} == artifacts
+    assert events_of(execution, "notice") == []
+
+
+def test_a_program_runs_though_its_packer_knew_no_executable_bit(
+    space: Space, finished: Finished
+) -> None:
+    document = b"tasks: {A: {shell: greet you}}\nartifactsDir: output\nPATH: [bin]\n"
+    package = packed(("robot.yaml", document), ("bin/greet", b"#!/bin/sh\necho hello $1\n"))
+    robot, _version = create_and_publish(
+        space=space, name="greet", file=package, file_name="greet.zip", by=owner_of(space)
+    )
+    assert lines_of(finished(make_execution(robot))) == ["hello you"]
 
 
 def test_a_run_over_its_time_limit_fails_as_timeout(space: Space, finished: Finished) -> None:

@@ -66,6 +66,15 @@ def test_params_are_checked_before_anything_runs(robot: Robot, token: str) -> No
         assert detail.startswith("The parameters do not fit: ")
 
 
+def test_params_that_cannot_be_checked_are_a_refusal_too(robot: Robot, token: str) -> None:
+    version = robot.enabled_version
+    assert version is not None
+    schema = {"type": "object", "properties": {"n": {"$ref": "#/foo"}}, "foo": [1]}
+    type(version).objects.filter(pk=version.pk).update(parameters=schema)
+    detail = refusal({"project_id": str(robot.uid), "params": {"n": 1}}, token)
+    assert detail == "The parameters do not fit: n: It cannot be checked."
+
+
 def test_nothing_runs_at_an_unknown_place_or_version(robot: Robot, token: str) -> None:
     project = {"project_id": str(robot.uid)}
     assert "desk-7" in refusal({**project, "exec_position": "desk-7"}, token)

@@ -15,7 +15,7 @@ from executions.events import Source
 from executions.lifecycle import Ending
 from executions.models import Execution
 from robots import services as robot_services
-from robots.models import Robot
+from robots.models import Robot, RobotVersion
 from spaces.models import Space, SpacePermission
 from tests.factories import make_execution, make_robot, owner_of
 from tests.pages.conftest import Browser
@@ -113,6 +113,18 @@ def test_a_bad_field_is_named_and_nothing_typed_is_lost(
     shown = form_of(response)
     assert shown["story"].value == "Once\nupon"
     assert str(shown[field].value or "") == change[f"p.{field}"] or field == "extra"
+
+
+def test_a_field_that_cannot_be_checked_is_named(robot: Robot, browser: Browser) -> None:
+    # Such a reference is refused today; a version of before may have one.
+    fields = {"x": {"$ref": "#/foo"}, "list": {"type": "array", "items": {"type": ["string"]}}}
+    schema = {"type": "object", "foo": [1], "properties": fields}
+    RobotVersion.objects.filter(robot=robot).update(parameters=schema)
+    path = reverse("robot-run", args=[robot.uid])
+    assert errors_in(browser("alice").get(path)) == {}
+    response = browser("alice").post(path, {"p.x": "1", "p.list": "[]"})
+    assert response.status_code == 422
+    assert errors_in(response) == {"x": "It cannot be checked."}
 
 
 def test_a_number_stays_as_it_was_typed(form_robot: Robot, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from robots.manifest import Kind, Manifest, TaskNotFound
 from robots.refusals import PackageRefused
 from tests.robots.manifests import TASKS, TODAY, read, refusal, robot
 from tests.robots.test_other_conventions import EXTENSION, SCRIPT
+
+HERE = platform.python_version()
 
 
 @pytest.mark.parametrize(
@@ -183,6 +186,55 @@ def test_without_any_environment_the_machines_python_runs_it() -> None:
     manifest = robot(environmentConfigs=["missing.yaml"])
     assert manifest.environment is None
     assert "missing.yaml" in manifest.warnings[0]
+
+
+WARNED = """
+channels: [weird]
+rccPostInstall: [rfbrowser init]
+dependencies: [python=2.7, poppler=1]
+"""
+WARNINGS = ("poppler", "weird", "rccPostInstall", "Python 2.7")
+
+
+@pytest.mark.parametrize("named", [{}, {"environmentConfigs": ["conda.yaml"]}])
+def test_what_cannot_be_installed_is_said_also_if_nothing_is_left(named: dict[str, Any]) -> None:
+    manifest = robot(**named, files={"conda.yaml": WARNED})
+    assert manifest.environment is None
+    assert len(manifest.warnings) == len(WARNINGS)
+    assert all(word in said for word, said in zip(WARNINGS, manifest.warnings, strict=True)), (
+        manifest.warnings
+    )
+
+
+def test_every_file_that_is_passed_over_has_its_say() -> None:
+    manifest = robot(files={"conda.yaml": WARNED, "requirements.txt": "requests\n"})
+    assert manifest.environment is not None
+    assert (manifest.environment.requirements, manifest.environment.python) == (
+        ("requests",),
+        "2.7",
+    )
+    assert len(manifest.warnings) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "warned"),
+    [
+        ({"a.py": '# /// script\n# requires-python = ">=3.99"\n# ///\n'}, True),
+        ({"a.py": '# /// script\n# requires-python = ">=3.8"\n# ///\n'}, False),
+        ({"a.py": "", "pyproject.toml": '[project]\nrequires-python = "<3"\n'}, True),
+        ({"a.py": "", "conda.yaml": "dependencies: [python=3.99]\n"}, True),
+        ({"a.py": "", "conda.yaml": f"dependencies: [python={HERE}]\n"}, False),
+        (
+            {
+                "a.py": "@action\ndef f(): pass\n",
+                "package.yaml": "dependencies: {conda-forge: [python=3.99]}\n",
+            },
+            True,
+        ),
+    ],
+)
+def test_a_python_that_is_not_given_is_said(files: dict[str, str | bytes], warned: bool) -> None:
+    assert any("Python" in each for each in read(files).warnings) is warned
 
 
 def test_a_suite_without_an_environment_gets_robot_framework() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 from datetime import date
 
 import pytest
@@ -121,6 +123,42 @@ def test_a_script_says_itself_what_it_needs() -> None:
 def test_a_script_with_wrong_metadata_is_refused(source: str) -> None:
     with pytest.raises(PackageRefused):
         read({"invoice.py": source})
+
+
+def test_a_script_of_windows_says_the_same() -> None:
+    assert read({"invoice.py": SCRIPT.replace("\n", "\r\n")}) == read({"invoice.py": SCRIPT})
+
+
+@pytest.mark.parametrize(
+    ("source", "timeout"),
+    [
+        ("# /// script\n# ///\n", None),
+        ("# /// script\n# ///\n# ///\n", "refused"),
+        ("# /// script\n# tool.rpa.timeout = 5\n", None),
+        ("# /// script\n# tool.rpa.timeout = 5\n\n# ///\n", None),
+        ("# /// script\n# tool.rpa.timeout = 5\n# ///", 5),
+        ("# /// script\n#\n#x\n# ///", None),
+        ("# ///\n# /// script\n# tool.rpa.timeout = 5\n# ///\n# more\n", 5),
+    ],
+)
+def test_where_a_block_of_a_script_ends(source: str, timeout: object) -> None:
+    if timeout == "refused":
+        with pytest.raises(PackageRefused):
+            read({"a.py": source})
+    else:
+        assert read({"a.py": source}).timeout == timeout
+
+
+@pytest.mark.parametrize(
+    "line", ["# /// script", "# ///", "#", "@action", "@action\n@x", "@a.query"]
+)
+def test_a_source_is_read_in_linear_time(line: str) -> None:
+    source = f"# /// script\n{line}\n" + f"{line}\n" * (2**20 // (len(line) + 1) - 5)
+    started = time.monotonic()
+    for files in ({"a.py": source}, {"package.yaml": ACTIONS, "a.py": source}):
+        with suppress(PackageRefused):
+            read(dict(files))
+    assert time.monotonic() - started < 5
 
 
 def test_a_folder_with_a_clear_script_needs_no_manifest() -> None:

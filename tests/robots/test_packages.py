@@ -59,12 +59,15 @@ def test_a_folder_around_everything_is_taken_off() -> None:
     [
         ("invoice.py", b"print(1)", Kind.SCRIPT),
         ("C:\\fakepath\\orders.robot", b"*** Tasks ***\nA\n    No Operation\n", Kind.SUITE),
+        ("A.b.PY", b"print(1)", Kind.SCRIPT),
+        ("ORDERS.Robot", b"*** Tasks ***\nA\n    No Operation\n", Kind.SUITE),
     ],
 )
 def test_a_single_file_is_a_package(name: str, content: bytes, kind: Kind) -> None:
     found = inspected(io.BytesIO(content), name)
     assert found.kind == kind
-    assert found.files[0].name == name.rpartition("\\")[2]
+    stem, _dot, suffix = name.rpartition("\\")[2].rpartition(".")
+    assert found.files[0].name == f"{stem}.{suffix.lower()}"
 
 
 @pytest.mark.parametrize(
@@ -225,12 +228,54 @@ def test_a_manifest_that_is_none_is_refused(content: bytes, code: str) -> None:
     assert (found.code, found.where) == (code, "robot.yaml")
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("tasks:\n  A: {shell: x}\n  B: {shell: y}\n  A: {shell: z}\n", "A"),
+        ("tasks:\n  1: {shell: x}\n  '1': {shell: y}\n", "1"),
+        ("tasks: text\ntasks: {A: {shell: x}}\n", "tasks"),
+    ],
+)
+def test_a_task_of_which_the_last_would_win_is_refused(content: str, name: str) -> None:
+    found = refused(zips.packed(("robot.yaml", content.encode())))
+    assert (found.code, found.where) == ("bad_task", "robot.yaml")
+    assert found.message == f"'{name}' is there twice."
+
+
+@pytest.mark.parametrize("again", ["<<: *t\n  B: {shell: y}", "B: {shell: y}"])
+def test_a_task_may_come_from_elsewhere(again: str) -> None:
+    content = f"common: &t {{A: {{shell: x}}}}\ntasks:\n  A: {{shell: z}}\n  {again}\n"
+    assert list(inspected(zips.packed(("robot.yaml", content.encode()))).manifest.tasks) == [
+        "A",
+        "B",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("robot.yaml", f"tasks: {{A: {{shell: x}}}}\n{key}: [5]\n")
+        for key in ("PATH", "PYTHONPATH", "preRunScripts", "environmentConfigs")
+    ]
+    + [("package.yaml", "pythonpath: src\n")],
+)
+def test_a_list_that_is_none_is_refused_by_its_document(name: str, document: str) -> None:
+    action = ("a.py", b"@action\ndef f(): pass\n")
+    found = refused(zips.packed((name, document.encode()), action))
+    assert (found.code, found.where) == ("bad_value", name)
+
+
 def test_the_message_names_where_a_robot_yaml_was_found() -> None:
-    found = refused(
-        zips.packed(("a/robot.yaml", zips.ROBOT_YAML), ("b/robot.yaml", zips.ROBOT_YAML))
-    )
-    assert found.code == "no_manifest"
-    assert "a/robot.yaml" in found.message
+    robots = [("a/robot.yaml", zips.ROBOT_YAML), ("b/robot.yaml", zips.ROBOT_YAML)]
+    for more in ([], [("b/tasks.robot", b"")], [("x.py", b""), ("y.py", b"")]):
+        found = refused(zips.packed(*robots, *more))
+        assert found.code == "no_manifest"
+        assert "a/robot.yaml, b/robot.yaml" in found.message
+
+
+def test_suites_that_lie_deeper_are_one_robot_where_no_robot_is_named() -> None:
+    found = inspected(zips.packed(("a/one.robot", b""), ("b/two.robot", b"")))
+    assert (found.kind, found.manifest.entry) == (Kind.SUITE, "")
 
 
 def test_dates_decide_how_old_the_environment_is() -> None:
@@ -251,3 +296,32 @@ def test_the_64_bit_form_is_refused_politely() -> None:
     entry = {"name": b"a", "content": b"x", "packed": 0xFFFFFFFF, "size": 0xFFFFFFFF}
     assert refused(zips.raw([YAML, entry])).code == "unsupported"
     assert struct.calcsize("<4s4B4H3L5H2L") == 46
+
+
+@pytest.mark.parametrize(
+    ("manifest", "path"),
+    [
+        ("artifactsDir: t.py", "t.py"),
+        ("artifactsDir: t.py/deep", "t.py"),
+        ("artifactsDir: output", "output"),
+        ("artifactsDir: out", "out/work-items-out"),
+        ("", "output"),
+        ("", ".rpa"),
+        ("", ".rpa/work-items-in"),
+        ("", ".rpa/work-items-in/work-items.json/x"),
+        ("artifactsDir: .rpa/work-items-in/work-items.json", "t.py"),
+        ("artifactsDir: .rpa/work-items-in/work-items.json/x", "t.py"),
+    ],
+)
+def test_what_stands_in_the_way_of_every_run_is_refused(manifest: str, path: str) -> None:
+    document = f"tasks: {{A: {{shell: python t.py}}}}\n{manifest}\n".encode()
+    refusal = refused(zips.packed(("robot.yaml", document), (path, b"x")))
+    assert refusal.code == "bad_path"
+    assert path.startswith(refusal.where) or refusal.where.startswith(".rpa/")
+
+
+def test_folders_of_those_names_are_in_nobodys_way() -> None:
+    zips_with = [(".rpa/work-items-in/work-items.json", b"[]"), ("output/work-items-out/x", b"")]
+    assert inspected(zips.robot(*zips_with)).kind == Kind.ROBOT
+    assert inspected(zips.packed(("a.py", b""), ("outputs", b""))).kind == Kind.SCRIPT
+    assert refused(zips.packed(("a.py", b""), ("output", b""))).code == "bad_path"

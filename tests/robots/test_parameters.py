@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from robots.parameters import Problem, checked_schema, problems, with_defaults
+from robots.parameters import DIALECT, Problem, checked_schema, problems, with_defaults
+from robots.passwords import MASK, masked
 from robots.patterns import PatternRefused, longest_text
 from robots.refusals import PackageRefused
 
@@ -51,7 +53,35 @@ def test_a_good_schema_is_taken_as_it_is() -> None:
         properties(a={"$ref": "#"}),
         properties(a={"$ref": "#/properties/a"}),
         {**properties(), "$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}},
+        # What a reference points to must be one of the schema's own schemas.
+        *(
+            {**properties(x={"$ref": "#/foo"}), "foo": foo}
+            for foo in (
+                [1],
+                "s",
+                5,
+                {"enum": 3, "required": 5, "multipleOf": 0},
+                {"properties": 5},
+                {"allOf": 5},
+                {"patternProperties": {"(": 1}},
+                {},
+            )
+        ),
+        properties(x={"$ref": "#/properties"}),
+        properties(x={"$ref": "#/properties/y/default"}, y={"default": {}}),
+        properties(x={"$ref": "#/allOf/00"}) | {"allOf": [{}]},
+        properties(x={"$ref": "#/allOf/-1"}) | {"allOf": [{}]},
+        properties(x={"$ref": "#/$defs"}) | {"$defs": {}},
+        properties(x={"$ref": "#/$defs/a%25b"}) | {"$defs": {"a%25b": {}}},
+        properties(x={"$ref": "#/$defs/%78"}) | {"$defs": {"x": {"$ref": "#/properties/x"}}},
         properties(a={"$dynamicRef": "#x"}),
+        properties(a={"$schema": "http://json-schema.org/draft-04/schema#", "pattern": "^a"}),
+        properties(a={"$schema": "https://json-schema.org/draft/2020-12/schema"}),
+        {**properties(), "$schema": 5},
+        {**properties(), "$schema": None},
+        {**properties(), "$schema": []},
+        {**properties(), "$defs": {"a": {"$id": "https://evil/"}}},
+        {**properties(), "patternProperties": {"^a": {}, "(?i)b": {}}},
         properties(a={"$id": "https://evil/"}),
         properties(a={"unevaluatedProperties": False}),
         properties(a={"pattern": "(a+)+$"}),
@@ -74,6 +104,37 @@ def test_a_bad_or_harmful_schema_is_refused(schema: object) -> None:
     with pytest.raises(PackageRefused) as caught:
         checked_schema(schema, "robot.yaml")
     assert (caught.value.code, caught.value.where) == ("bad_parameters", "robot.yaml")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        properties(x={"$ref": "#/$defs/a~1b"}) | {"$defs": {"a/b": {"type": "string"}}},
+        properties(x={"$ref": "#/$defs/a%20b"}) | {"$defs": {"a b": {"type": "string"}}},
+        properties(x={"$ref": "#/$defs/a%25b"})
+        | {"$defs": {"a%b": {"type": "string"}, "a%25b": {"type": "integer"}}},
+        properties(x={"$ref": "#/$defs/~01"}) | {"$defs": {"~1": {"type": "string"}}},
+        properties(x={"$ref": "#/definitions/a"}) | {"definitions": {"a": {"type": "string"}}},
+        properties(x={"$ref": "#/allOf/0/properties/y"})
+        | {"allOf": [{"properties": {"y": {"type": "string"}}}]},
+        properties(x={"$ref": "#/properties/y"}, y={"type": "string"}),
+        properties(x={"$ref": "#/$defs/a"})
+        | {"$defs": {"a": {"type": "string"}}, "$id": "http://[::1"},
+        properties(x={"type": "string"}) | {"$schema": DIALECT},
+    ],
+)
+def test_a_reference_means_the_same_to_every_reader(schema: dict[str, Any]) -> None:
+    assert checked_schema(schema, "robot.yaml") is schema
+    assert problems(schema, {"x": "text"}) == []
+    assert [each.path for each in problems(schema, {"x": 1})] == ["x"]
+    secret = json.loads(json.dumps(schema).replace('"string"', '"string", "format": "password"'))
+    assert masked(secret, {"x": "text"}) == {"x": MASK}
+
+
+@pytest.mark.parametrize("text", ["(", "(" * 3000, "a{99999999999}"])
+def test_a_pattern_that_cannot_be_compiled_is_no_regex(text: str) -> None:
+    (problem,) = problems(properties(a={"format": "regex"}), {"a": text})
+    assert (problem.path, problem.message) == ("a", "It is not of the form regex.")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +172,25 @@ def test_equal_numbers_are_the_same_value_and_truth_is_no_number() -> None:
     schema = properties(a={"uniqueItems": True})
     assert problems(schema, {"a": [1, 1.0]})
     assert not problems(schema, {"a": [1, True, "1", [1], {"x": 1}]})
+
+
+@pytest.mark.parametrize(
+    ("step", "good", "bad"),
+    [
+        (0.01, [4.35, 0.07, 19.99, 0.29, 1.1, 0, -0.29, 7, 1e300, 10**400], [0.005, 4.351, 1e-300]),
+        (0.1, [0.3, 0.7, 1.1], [0.25]),
+        (1e-300, [1e300, 5], []),
+        (3, [3, 9.0, 3 * 10**400], [10**400, 1.5]),
+        (2.5, [5, 7.5, 10**400], [6, 10**400 + 1]),
+        (1, [True, "text"], []),
+    ],
+)
+def test_multiples_are_those_of_the_numbers_as_they_are_written(
+    step: float, good: list[object], bad: list[object]
+) -> None:
+    schema = properties(a={"multipleOf": step})
+    assert [each for each in good if problems(schema, {"a": each})] == []
+    assert [each for each in bad if not problems(schema, {"a": each})] == []
 
 
 @pytest.mark.parametrize(

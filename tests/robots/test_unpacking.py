@@ -65,6 +65,29 @@ def test_unpacking_gives_what_was_inspected(destination: Path) -> None:
     assert list(destination.parent.iterdir()) == [destination]
 
 
+def test_programs_may_be_executed_though_their_packer_knew_no_such_bit(destination: Path) -> None:
+    document = b"""
+tasks:
+  A: {shell: mytool 1}
+  B: {command: [./start, x]}
+  C: {shell: tools/other}
+preRunScripts: [./prepare]
+PATH: [bin]
+"""
+    names = ["bin/mytool", "start", "tools/other", "prepare"]
+    others = ["bin/deep/data", "tools/data", "data"]
+    unpacked(
+        zips.packed(("robot.yaml", document), *((name, b"#!/bin/sh\n") for name in names + others)),
+        destination,
+    )
+    executable = {
+        path.relative_to(destination).as_posix()
+        for path in destination.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o111
+    }
+    assert executable == set(names)
+
+
 def test_a_single_file_keeps_its_name(destination: Path) -> None:
     unpacked(io.BytesIO(b"print(1)"), destination, "invoice.py")
     assert [path.name for path in destination.iterdir()] == ["invoice.py"]

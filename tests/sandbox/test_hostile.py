@@ -4,12 +4,21 @@ import os
 import socket
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from executions.sandbox import Profile, SandboxUnavailable, Spec
-from executions.sandbox.collector import Found, Reason, Rejected, UnsafeFile, read_file, walk
+from executions.sandbox.collector import (
+    Found,
+    Reason,
+    Rejected,
+    UnsafeFile,
+    marks,
+    read_file,
+    walk,
+)
 from executions.sandbox.workspace import open_workspace, reclaim, remove_tree
 
 from .conftest import AS_ROOT, PYTHON, Box, needs_root
@@ -127,6 +136,35 @@ def test_a_flood_of_files_is_cut_off(folder: Path) -> None:
     answers = list(seen(folder, max_bytes=55).values())
     assert answers.count("found") == 5
     assert answers.count("size") == 25
+
+
+def test_what_nobody_has_written_to_since_is_passed_over(folder: Path) -> None:
+    for name in ("same", "again", "longer", "swapped", "deep/same", "deep/again"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    before = marks(folder)
+    assert before.keys() == {"same", "again", "longer", "swapped", "deep/same", "deep/again"}
+    time.sleep(0.02)  # the clock of a file system is not as fine as its numbers
+    for name in ("again", "deep/again"):
+        (folder / name).write_text(name)
+    (folder / "longer").write_text("longer than that")
+    (folder / "twin").write_text("swapped")
+    (folder / "twin").rename(folder / "swapped")
+    (folder / "same").chmod(0o700)
+    (folder / "moved").write_text("x")
+    found = [each.name for each in walk(folder, max_files=6, max_bytes=MIB, untouched=before)]
+    assert sorted(found) == ["again", "deep/again", "longer", "moved", "swapped"]
+    assert read_file(folder, "same", 10, untouched=before["same"]) is None
+    assert read_file(folder, "again", 10, untouched=before["again"]) == b"again"
+
+
+def test_what_is_passed_over_counts_for_no_limit(folder: Path) -> None:
+    for number in range(30):
+        (folder / f"{number:03}").write_text("x" * 10)
+    before = marks(folder)
+    (folder / "other").write_text("x" * 10)
+    (found,) = walk(folder, max_files=1, max_bytes=10, untouched=before)
+    assert found == Found("other", 10, folder)
 
 
 def test_the_folder_itself_may_be_no_link(folder: Path) -> None:

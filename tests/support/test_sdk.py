@@ -84,6 +84,7 @@ def test_a_large_result_goes_by_file(machine: Machine, robot: WriteRobot) -> Non
         robot({"robot.yaml": YAML, "main.py": "import rpa\nrpa.result(['x' * 70_000])\n"})
     )
     assert run.said("result") == []
+    assert run.said("result_file") == [{"kind": "result_file"}]
     assert json.loads(run.artifacts["result.json"]) == ["x" * 70_000]
 
 
