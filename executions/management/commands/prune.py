@@ -5,7 +5,7 @@ from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 
 from audit.recording import tell
-from executions import retention
+from executions import claims, retention
 from robots import uploads
 
 
@@ -26,10 +26,8 @@ class Command(BaseCommand):
                 retention.remove(stream)
             if options["verbosity"] > 1:
                 self.stdout.write(f"{stream.execution.uid}: {stream.last_seq} events")
-        for found in retention.unclaimed():
-            objects += 1
-            if not dry_run:
-                retention.sweep(found)
+        for found in claims.unclaimed():
+            objects += dry_run or claims.sweep(found)
         for key in uploads.abandoned():
             objects += 1
             if not dry_run:
