@@ -1,0 +1,101 @@
+"""What a robot has left goes into storage: what becomes of it where processes die and answers are lost."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import OperationalError
+
+from executions import claims, clock
+from executions.models import Artifact, Execution, UnclaimedObject
+from executions.runner import artifacts
+from executions.runner.artifacts import keep_artifacts
+from executions.runner.writer import StreamWriter
+from tests.executions.test_writer import said, writer_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Of a robot that has ended and left two files."""
+    (tmp_path / "output").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "output" / name).write_text(name)
+    return tmp_path
+
+
+def stored(execution: Execution) -> set[str]:
+    folder = f"artifacts/{execution.uid}"
+    return {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
+
+
+def keep(execution: Execution, workspace: Path, writer: StreamWriter) -> None:
+    keep_artifacts(execution, workspace, "output", writer)
+    writer.flush()
+
+
+def kept(execution: Execution) -> list[str]:
+    return list(execution.artifacts.order_by("name").values_list("name", flat=True))
+
+
+def test_what_a_process_has_stored_that_died_before_it_said_so_is_swept(
+    execution: Execution, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = writer_of(execution)
+
+    def deadly(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifacts, "_record", deadly)
+    with pytest.raises(KeyboardInterrupt):
+        keep(execution, workspace, writer)
+    assert len(stored(execution)) == 1
+    assert not claims.unclaimed().exists()
+    UnclaimedObject.objects.update(created_at=clock.now() - timedelta(hours=2))
+    assert [claims.sweep(each) for each in claims.unclaimed()] == [True]
+    assert stored(execution) == set()
+
+
+@pytest.mark.parametrize("lost", [(claims, "note"), (artifacts, "_record")])
+def test_an_answer_of_the_database_that_was_lost_does_no_harm(
+    execution: Execution, workspace: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[Any, str]
+) -> None:
+    where, name = lost
+    deed: Callable[..., Any] = getattr(where, name)
+    failed: list[bool] = []
+
+    def losing(*arguments: Any) -> Any:
+        deed(*arguments)
+        if not failed:
+            failed.append(True)
+            raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(where, name, losing)
+    keep(execution, workspace, writer_of(execution))
+    assert kept(execution) == ["a.txt", "b.txt"]
+    assert said(execution) == [("artifact", None)] * 2
+    assert set(Artifact.objects.values_list("storage_key", flat=True)) == stored(execution)
+    assert not UnclaimedObject.objects.exists()
+
+
+def test_what_may_have_been_swept_by_then_is_not_kept_and_that_is_said(
+    execution: Execution, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, late = artifacts._record, [True]
+
+    def recorded(*arguments: Any) -> None:
+        if late:
+            late.clear()
+            UnclaimedObject.objects.update(created_at=clock.now() - timedelta(hours=2))
+        record(*arguments)
+
+    monkeypatch.setattr(artifacts, "_record", recorded)
+    keep(execution, workspace, writer_of(execution))
+    assert kept(execution) == ["b.txt"]
+    assert sorted(said(execution)) == [("artifact", None), ("notice", "artifact_rejected")]
+    assert [claims.sweep(each) for each in claims.unclaimed()] == [True]
+    assert set(Artifact.objects.values_list("storage_key", flat=True)) == stored(execution)
