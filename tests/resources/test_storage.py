@@ -86,8 +86,9 @@ class _Faulty(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def faulty(server: Server) -> Iterator[Bucket]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Faulty) as httpd:
+def faulty(server: Server, request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    answering = getattr(request, "param", _Faulty)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answering) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{httpd.server_port}"))
         httpd.shutdown()
@@ -106,6 +107,29 @@ def test_a_fault_of_the_server_is_tried_again_and_then_told(
         faulty.open("any")
 
 
+class _Cutting(_Faulty):
+    """Promises more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(b"a" * 100)
+        self.close_connection = True
+
+    do_HEAD = do_GET
+
+
+@pytest.mark.parametrize("faulty", [_Cutting], indirect=True)
+def test_a_body_that_is_cut_each_time_is_told(faulty: Bucket) -> None:
+    with pytest.raises(Unavailable):
+        faulty.open("any")
+    with pytest.raises(Unavailable):
+        faulty.read_range("any", 0, 1000)
+
+
 def test_a_server_that_is_not_there_is_told(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +137,10 @@ def test_a_server_that_is_not_there_is_told(
     gone = Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}"))
     with pytest.raises(Unavailable):
         gone.save("any", ContentFile(b"x"))
+    with pytest.raises(Unavailable):
+        gone.listdir("uploads")
+    with pytest.raises(Unavailable):
+        gone.get_modified_time("any")
 
 
 def test_a_runner_waits_for_a_storage_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
