@@ -21,7 +21,7 @@ from executions.models import Artifact, Execution
 from executions.runner.output import MAX_RESULT
 from executions.runner.writer import StreamWriter
 from executions.sandbox.collector import Reason, Rejected, UnsafeFile, read_file, walk
-from resources.storage import patiently
+from resources.storage import Patience
 from robots.json_values import BadJson, read_json
 
 REASONS = {
@@ -38,7 +38,7 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def keep_artifacts(
-    execution: Execution, workspace: Path, folder: str, writer: StreamWriter
+    execution: Execution, workspace: Path, folder: str, writer: StreamWriter, patience: Patience
 ) -> None:
     """Store the regular files below the artifacts folder; say of every other thing why it was not kept.
 
@@ -55,7 +55,7 @@ def keep_artifacts(
         try:
             with found.open() as file:
                 store = partial(_stored, execution, found.name, found.size, file, writer)
-                artifact = patiently(store)
+                artifact = patience(store)
         except Unavailable:
             _reject(found.name, "the storage does not answer", writer)
             continue

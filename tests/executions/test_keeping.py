@@ -1,20 +1,32 @@
 """What a robot has left goes into storage: what becomes of it where processes die and answers are lost."""
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.storage import default_storage
 from django.db import OperationalError
 
-from executions import claims, clock
+from accounts.actors import Actor
+from accounts.refusals import Unavailable
+from executions import claims, clock, services
+from executions import engine as engines
+from executions.choices import Status
 from executions.models import Artifact, Execution, UnclaimedObject
 from executions.runner import artifacts
 from executions.runner.artifacts import keep_artifacts
 from executions.runner.writer import StreamWriter
+from resources.storage import Patience
+from robots.models import Robot
+from spaces.models import Space
+from tests.conftest import wait_for_end
 from tests.executions.test_writer import said, writer_of
+from tests.factories import make_execution, make_robot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +46,7 @@ def stored(execution: Execution) -> set[str]:
 
 
 def keep(execution: Execution, workspace: Path, writer: StreamWriter) -> None:
-    keep_artifacts(execution, workspace, "output", writer)
+    keep_artifacts(execution, workspace, "output", writer, Patience())
     writer.flush()
 
 
@@ -99,3 +111,88 @@ def test_what_may_have_been_swept_by_then_is_not_kept_and_that_is_said(
     assert sorted(said(execution)) == [("artifact", None), ("notice", "artifact_rejected")]
     assert [claims.sweep(each) for each in claims.unclaimed()] == [True]
     assert set(Artifact.objects.values_list("storage_key", flat=True)) == stored(execution)
+
+
+@pytest.fixture
+def go_away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., threading.Event]:
+    """`go_away("save")`: from now on the storage does not answer that. Returns what is set once it was tried."""
+
+    def gone(*methods: str) -> threading.Event:
+        tried = threading.Event()
+
+        def unanswered(*_arguments: Any) -> None:
+            tried.set()
+            raise Unavailable("The storage does not answer.")
+
+        for name in methods:
+            monkeypatch.setattr(default_storage, name, unanswered, raising=False)
+        return tried
+
+    return gone
+
+
+def idle(space: Space) -> Robot:
+    """With a package that no runner has unpacked yet."""
+    return make_robot(space, source=f"print('{uuid4()}')")
+
+
+LEAVES_MUCH = """
+import pathlib
+for number in range(50):
+    pathlib.Path("output", f"{number}.txt").write_text("fine")
+print("::result 7")
+"""
+
+
+def test_a_cancel_is_heard_before_the_package_is_there(
+    space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event]
+) -> None:
+    robot = idle(space)
+    tried = go_away("open")
+    run = make_execution(robot)
+    assert tried.wait(20)
+    services.cancel_execution(run, by=Actor(run.requested_by))
+    assert wait_for_end(run, 10).status == Status.CANCELLED
+
+
+def test_a_stop_is_heard_before_the_package_is_there(
+    space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event]
+) -> None:
+    robot = idle(space)
+    tried = go_away("open")
+    run = make_execution(robot)
+    assert tried.wait(20)
+    began = time.monotonic()
+    engines.stop()
+    assert time.monotonic() - began < 10
+    run.refresh_from_db()
+    assert (run.status, run.runner) == (Status.PENDING, None)
+
+
+def test_a_robot_that_has_ended_is_not_lost_when_its_runner_stops(
+    space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event], settings: Any
+) -> None:
+    """What it has left is tried for another moment."""
+    settings.RPA_CANCEL_GRACE = 1
+    robot = make_robot(space, source=LEAVES_MUCH)
+    tried = go_away("save")
+    run = make_execution(robot)
+    assert tried.wait(30)
+    began = time.monotonic()
+    engines.stop()
+    assert 0.9 < time.monotonic() - began < 10
+    run.refresh_from_db()
+    assert (run.status, run.result) == (Status.COMPLETED, 7)
+    assert said(run).count(("notice", "artifact_rejected")) == 50
+
+
+def test_a_cancel_is_heard_while_artifacts_are_tried(
+    space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event]
+) -> None:
+    """Too late for the robot, which has ended well."""
+    robot = make_robot(space, source=LEAVES_MUCH)
+    tried = go_away("save")
+    run = make_execution(robot)
+    assert tried.wait(30)
+    services.cancel_execution(run, by=Actor(run.requested_by))
+    assert wait_for_end(run, 10).status == Status.COMPLETED
