@@ -57,13 +57,36 @@ def test_the_whole_stream_is_one_page(api: Api, people: dict[str, User], path: s
 
 @pytest.mark.parametrize(
     ("after", "first"),
-    [("", 1), ("0", 1), ("3", 4), ("1:3", 4), (" 3 ", 4), ("5", 6), ("6", None), ("999", None)],
+    [("", 1), ("0", 1), ("3", 4), ("1:3", 4), (" 3 ", 4), ("5", 6), ("6", None), ("1:6", None)],
 )
 def test_a_cursor_is_a_number_with_or_without_epoch(
     api: Api, people: dict[str, User], path: str, after: str, first: int | None
 ) -> None:
     events = get(api(people["alice"]), path, after=after)["events"]
     assert [each["seq"] for each in events] == (list(range(first, 7)) if first else [])
+
+
+@pytest.mark.parametrize("after", ["7", "999", "2:5", "2:0", "0:3", "2:999"])
+def test_a_cursor_of_another_stream_starts_again(
+    api: Api, people: dict[str, User], path: str, after: str
+) -> None:
+    body = get(api(people["alice"]), path, after=after)
+    assert [each["seq"] for each in body["events"]] == [1, 2, 3, 4, 5, 6]
+    assert (body["reset"], body["epoch"]) == (True, 1)
+    assert get(api(people["alice"]), path, after="5")["reset"] is False
+
+
+def test_after_a_restore_a_cursor_of_before_starts_again(
+    api: Api, people: dict[str, User], execution: Execution
+) -> None:
+    client, path = api(people["alice"]), f"/api/v1/executions/{execution.uid}/events/"
+    append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, ["line"])])
+    before = client.get(path, {"after": "1"})
+    call_command("restored", stdout=StringIO())
+    again = client.get(path, {"after": "1"}, HTTP_IF_NONE_MATCH=before["ETag"])
+    assert (again.json()["reset"], len(again.json()["events"])) == (True, 2)
+    known = get(client, path, after="2:1")
+    assert (known["reset"], [each["seq"] for each in known["events"]]) == (False, [2])
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "1:", ":1", "1:2:3", "1e3", "9" * 30, "٣x"])
