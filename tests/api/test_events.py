@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.storage import default_storage
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from executions import lifecycle
+from executions import lifecycle, retention, sealing, segments
 from executions.choices import EventKind, Status
 from executions.events import Draft, Source, append
 from executions.hub import hub
 from executions.lifecycle import Ending
-from executions.models import Execution
+from executions.models import Execution, ExecutionSegment, ExecutionStream
 from tests.api.helpers import problem_of, wheres
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +147,35 @@ def test_a_run_without_output_has_an_empty_log(
 ) -> None:
     response = api(people["alice"]).get(f"/api/v1/executions/{execution.uid}/log/")
     assert streamed(response) == b""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_of_which_a_part_is_missing_is_cut_off(
+    api: Api, people: dict[str, User], path: str, execution: Execution
+) -> None:
+    sealing.seal(execution.pk)
+    segments._member.cache_clear()
+    default_storage.delete(ExecutionSegment.objects.get().object_key)
+    response = api(people["alice"]).get(path.replace("/events/", "/log/"))
+    assert response.status_code == 200  # the head is sent before anything is read
+    with pytest.raises(LookupError, match="no event 1"):
+        streamed(response)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_log_says_what_is_no_longer_kept(
+    api: Api, people: dict[str, User], path: str, execution: Execution, when: str
+) -> None:
+    def remove() -> None:
+        retention.remove(ExecutionStream.objects.get(pk=execution.pk))
+
+    if when == "before":
+        remove()
+    response = api(people["alice"]).get(path.replace("/events/", "/log/"))
+    if when == "meanwhile":
+        remove()
+    assert streamed(response) == b"[Events 1 to 6 are no longer kept.]\n"
 
 
 def test_a_reader_who_has_all_is_told_to_stop(api: Api, people: dict[str, User], path: str) -> None:
