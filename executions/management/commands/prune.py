@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 from audit.recording import tell
 from executions import claims, retention
 from robots import uploads
+from robots.shelf import sweep_package, unnamed_packages
 
 
 class Command(BaseCommand):
@@ -28,6 +29,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{stream.execution.uid}: {stream.last_seq} events")
         for found in claims.unclaimed():
             objects += dry_run or claims.sweep(found)
+        for package in unnamed_packages():
+            objects += dry_run or sweep_package(package)
         for key in uploads.abandoned():
             objects += 1
             if not dry_run:
