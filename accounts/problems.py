@@ -1,6 +1,8 @@
 """Errors as problem details (RFC 9457): what went wrong, where, and what to do."""
 
+import logging
 import math
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -12,9 +14,14 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from accounts.databases import is_away
 from accounts.refusals import Refused
 
+logger = logging.getLogger(__name__)
+
 _CONTENT_TYPE = "application/problem+json"
+#: In seconds: a database that was restarted is back in no more, as a rule.
+_AGAIN_AFTER = "1"
 
 
 def problem(
@@ -49,6 +56,15 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             refusal["Retry-After"] = str(error.details.get("seconds", 1))
         return refusal
+    if is_away(error):
+        set_rollback()
+        logger.warning("The database does not answer: %s", error)
+        return Response(
+            _database_problem(),
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            headers={"Retry-After": _AGAIN_AFTER},
+            content_type=_CONTENT_TYPE,
+        )
     if isinstance(error, Http404):
         error = exceptions.NotFound(_("Not found."))
     elif isinstance(error, PermissionDenied):
@@ -64,6 +80,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.Throttled):
         response["Retry-After"] = str(max(1, math.ceil(getattr(error, "wait", None) or 0)))
     return response
+
+
+def _database_problem() -> dict[str, Any]:
+    message = _("The database does not answer. Try again in a moment.")
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code="database_unavailable")
 
 
 def _of_api_exception(error: exceptions.APIException) -> dict[str, Any]:
@@ -94,7 +115,11 @@ def refused(error: Refused) -> HttpResponse:
 def answer(
     status: int, detail: Any, *, code: str, more: dict[str, Any] | None = None
 ) -> HttpResponse:
-    body = problem(status, detail, code=code, more=more)
+    return _as_response(problem(status, detail, code=code, more=more))
+
+
+def _as_response(body: dict[str, Any]) -> HttpResponse:
+    status = body["status"]
     response = JsonResponse(body, status=status, content_type=_CONTENT_TYPE)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
@@ -132,7 +157,19 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Django calls it while it handles the error, wherever that arose: in a view or on the way to one."""
+    if is_away(sys.exception()):
+        return _database_away(request)
     if _wants_json(request):
         message = _("Something broke on our side; it was logged.")
         return answer(500, message, code="server_error")
     return render(request, "500.html", status=500)
+
+
+def _database_away(request: HttpRequest) -> HttpResponse:
+    if _wants_json(request):
+        response = _as_response(_database_problem())
+    else:
+        response = render(request, "503.html", status=HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = _AGAIN_AFTER
+    return response

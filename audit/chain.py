@@ -94,6 +94,12 @@ class Link:
         return f"{self.number}:{self.digest}"
 
 
+def reached() -> int:
+    """The number of the last entry: whoever reads up to it finds all that are before it."""
+    head = Head.objects.filter(pk=_HEAD).first()
+    return head.number if head else 0
+
+
 def verify(known: Link | None = None) -> Link:
     """Walk the whole chain and return its end, or raise Broken. Memory is bounded; writers may go on.
 
@@ -116,8 +122,8 @@ def verify(known: Link | None = None) -> Link:
     if last.digest != head.digest:
         raise Broken(f"Entry {last.number} is not the one that the head of the chain names.")
     # Asked as one statement: entries are added meanwhile, and the head moves with them.
-    reached = Head.objects.filter(pk=_HEAD).values("number")
-    beyond = Entry.objects.filter(number__gt=Coalesce(Subquery(reached), 0)).order_by("number")
+    end = Head.objects.filter(pk=_HEAD).values("number")
+    beyond = Entry.objects.filter(number__gt=Coalesce(Subquery(end), 0)).order_by("number")
     stray = beyond.first()
     if stray is not None:
         raise Broken(f"Entry {stray.number} lies beyond the head of the chain.")

@@ -1,5 +1,6 @@
 """Executions over REST: request, look, follow by page, cancel, run again, fetch what was left."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -235,6 +236,7 @@ EVENT_PAGE = inline_serializer(
         "last_seq": serializers.IntegerField(),
         "first_available": serializers.IntegerField(),
         "epoch": serializers.IntegerField(),
+        "reset": serializers.BooleanField(),
         "closed": serializers.BooleanField(),
     },
 )
@@ -352,6 +354,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     def events(self, request: Request, uid: UUID) -> HttpResponseBase:
         """A page of events after `after`. The stream is complete once `closed` and you have `last_seq`.
 
+        With `reset`, the cursor was not of this stream, and the page is its first one: forget what you have.
         Events before `first_available` are no longer kept. The answer has an `ETag`; that of a closed
         stream may be used again for a minute without asking.
         """
@@ -369,11 +372,12 @@ def event_page(execution_id: int, request: Request) -> HttpResponseBase:
     cursor = Cursor.parse(request.query_params.get("after", ""))
     count = _limit(request.query_params.get("limit", ""))
     head = head_of(execution_id)
-    etag = f'"{head.epoch}-{head.dropped_seq}-{head.last_seq}-{head.closed:d}-{cursor.seq}-{count}"'
+    etag = f'"{head.epoch}-{head.dropped_seq}-{head.last_seq}-{head.closed:d}-{cursor}-{count}"'
     known = get_conditional_response(request, etag=etag)
     if known is not None:
         return _cacheable(known, etag, head)
-    after = max(cursor.seq, head.dropped_seq)
+    reset = not cursor.is_of(head)
+    after = max(0 if reset else cursor.seq, head.dropped_seq)
     frames = read_page(execution_id, after=after, up_to=head.last_seq, size=2**20, count=count)
     if not frames and after < head.last_seq and head_of(execution_id) != head:
         return event_page(execution_id, request)  # retention has removed it meanwhile, and said so
@@ -381,7 +385,7 @@ def event_page(execution_id: int, request: Request) -> HttpResponseBase:
     body = (
         f'{{"events":[{",".join(each.text for each in frames)}],"last_seq":{head.last_seq},'
         f'"first_available":{head.dropped_seq + 1},'
-        f'"epoch":{head.epoch},"closed":{"true" if head.closed else "false"}}}'
+        f'"epoch":{head.epoch},"reset":{json.dumps(reset)},"closed":{json.dumps(head.closed)}}}'
     )
     return _cacheable(HttpResponse(body, content_type="application/json"), etag, head)
 

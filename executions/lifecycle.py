@@ -18,6 +18,7 @@ from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.databases import DEADLOCK
 from accounts.refusals import Refused
 from accounts.rows import read_row
 from executions import clock, hints, retries, tickets
@@ -28,8 +29,6 @@ from robots.manifest import Manifest
 
 #: A claim that always comes too late is one that others make: they find what is left.
 _MOST_LOOKS = 50
-#: MariaDB's and MySQL's number for it.
-_DEADLOCK = 1213
 _OPEN_STREAM = (
     "SELECT execution_id FROM executions_executionstream WHERE execution_id = %s AND closed = %s"
 )
@@ -136,7 +135,7 @@ def claim_next(runner: Runner, only: int | None = None) -> tuple[Execution, str]
             try:
                 outcome = _claim(ticket, runner, token)
             except OperationalError as error:
-                if error.args[:1] != (_DEADLOCK,):
+                if error.args[:1] != (DEADLOCK,):
                     raise
                 continue  # of two who waited for each other, the server has sent us away: look again
             if outcome is Claim.STOPPED:

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
 from accounts.refusals import Invalid
+from executions.events import Head
 from executions.frames import Frame
 from executions.hub import Dropped, Subscription, hub
 from executions.models import Execution
@@ -31,6 +32,10 @@ class Cursor:
 
     def __str__(self) -> str:
         return str(self.seq) if self.epoch == 1 else f"{self.epoch}:{self.seq}"
+
+    def is_of(self, head: Head) -> bool:
+        """Whether a reader of the stream with this head can have come so far; else it starts again."""
+        return self.epoch == head.epoch and self.seq <= head.last_seq
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
@@ -115,7 +120,7 @@ async def follow(
 
 def opening(watch: Subscription, after: Cursor) -> Iterator[Delivery]:
     """What a reader who comes with the cursor `after` must know first; moves the watch to where it begins."""
-    if after.seq > watch.head.last_seq or after.epoch != watch.head.epoch:
+    if not after.is_of(watch.head):
         yield Reset(watch.head.epoch)
         watch.cursor = 0
     if watch.cursor < watch.head.dropped_seq:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 
 from executions.events import writing
@@ -19,12 +19,9 @@ from executions.models import (
     ExecutionSegment,
     ExecutionStream,
     SpaceRetention,
-    UnclaimedObject,
 )
 from executions.sealing import remove_rows
 
-#: An upload takes less; what is still unclaimed then was left by a process that died.
-_UPLOAD = timedelta(hours=1)
 _PAGE = 500
 
 
@@ -70,13 +67,3 @@ def remove(stream: ExecutionStream) -> None:
         default_storage.delete(artifact.storage_key)
         artifact.delete()
     ExecutionStream.objects.filter(pk=stream.pk).update(kept_since=None)
-
-
-def unclaimed() -> "QuerySet[UnclaimedObject]":
-    """Objects that were uploaded, or were about to be, by a process that died."""
-    return UnclaimedObject.objects.filter(created_at__lt=timezone.now() - _UPLOAD)
-
-
-def sweep(found: UnclaimedObject) -> None:
-    default_storage.delete(found.object_key)
-    found.delete()

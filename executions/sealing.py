@@ -1,7 +1,7 @@
 """Moves the older part of a stream from the table into storage, while it runs and after its end.
 
 Each seal goes step by step, and a process may die between any two of them: what can be read never
-changes, and sealing again finishes the work. `prune` sweeps the object of a seal that was not finished.
+changes, and sealing again finishes the work. `prune` sweeps the object of a seal that was not finished in time.
 """
 
 import hashlib
@@ -16,14 +16,15 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import Error
+from django.db import Error, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from executions import claims
 from executions.choices import Status
 from executions.events import read_rows, writing
-from executions.models import ExecutionEvent, ExecutionSegment, ExecutionStream, UnclaimedObject
+from executions.models import ExecutionEvent, ExecutionSegment, ExecutionStream
 from executions.segments import FOLDER, MEMBER_BYTES, pack
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotSealed(Exception):
-    """The object in storage is not what was written: nothing was changed."""
+    """The object in storage is not what was written, or not ours any more: nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _upload(stream: ExecutionStream, packed: Packed, file: IO[bytes]) -> str:
     """Under a name that nobody else uses: who is late must not overwrite who was first."""
     file.seek(0)
     name = f"{FOLDER}/{stream.execution.uid}/{packed.first_seq}-{uuid4().hex}.gz"
-    UnclaimedObject.objects.create(object_key=name)
+    claims.note(name)
     key = default_storage.save(name, File(file))
     if key != name:
         raise NotSealed(f"The storage keeps {name} as {key}.")
@@ -152,18 +153,26 @@ def _verify(key: str, packed: Packed) -> None:
 
 
 def _commit(stream: ExecutionStream, packed: Packed, key: str) -> None:
-    """Make the object the stream's, unless somebody else has sealed this part meanwhile."""
+    """Make the object the stream's, unless somebody else has sealed this part meanwhile.
+
+    Raises NotSealed where that comes so late that the object may have been swept.
+    """
     events = ExecutionEvent.objects.filter(
         execution=stream.pk, seq__gte=packed.first_seq, seq__lte=packed.last_seq
     )
     with writing():
+        try:
+            claims.claim(key)
+        except claims.TooLate as error:
+            raise NotSealed(str(error)) from error
         stored = events.aggregate(bytes=Sum(Length("payload")))["bytes"]
         # By the sealed number it is seen who was first; by the dropped one, that retention was.
         moved = ExecutionStream.objects.filter(
             pk=stream.pk, sealed_seq=stream.sealed_seq, dropped_seq=0
         ).update(sealed_seq=packed.last_seq, sealed_bytes=F("sealed_bytes") + (stored or 0))
         if not moved:
-            return  # the object stays unclaimed, and goes as such
+            transaction.set_rollback(True)  # the object stays unclaimed, and goes as such
+            return
         ExecutionSegment.objects.create(
             execution_id=stream.pk,
             first_seq=packed.first_seq,
@@ -173,7 +182,6 @@ def _commit(stream: ExecutionStream, packed: Packed, key: str) -> None:
             bytes=packed.size,
             sha256=packed.sha256,
         )
-        UnclaimedObject.objects.filter(object_key=key).delete()
 
 
 def _trim(execution_id: int) -> None:

@@ -112,20 +112,31 @@ async def event_stream(request: HttpRequest, uid: UUID) -> HttpResponse | Stream
 
 @_reading
 async def log_text(request: HttpRequest, uid: UUID) -> HttpResponse | StreamingHttpResponse:
-    """All that the run has printed so far, as one text file."""
+    """All that the run has printed so far, as one text file.
+
+    What is no longer kept is said in its place. What is missing for another reason breaks the answer off.
+    """
     found = await _open(request, uid)
     if isinstance(found, HttpResponse):
         return found
     execution_id, head = found
+    no_longer_kept = _("[Events %(first)d to %(last)d are no longer kept.]")
 
     async def body() -> AsyncIterator[bytes]:
-        after = head.dropped_seq
+        after, gone = 0, head.dropped_seq
         while after < head.last_seq:
+            if after < gone:
+                yield (no_longer_kept % {"first": after + 1, "last": gone} + "\n").encode()
+                after = gone
+                continue
             frames = await sync_to_async(read_page)(
                 execution_id, after=after, up_to=head.last_seq, size=2**18
             )
             if not frames:
-                return
+                gone = (await sync_to_async(head_of)(execution_id)).dropped_seq
+                if gone <= after:
+                    raise LookupError(f"Execution {execution_id} has no event {after + 1}.")
+                continue
             after = frames[-1].seq
             events = (json.loads(each.text)["data"] for each in frames if each.kind == "log")
             lines = [line for data in events for line in data["lines"]]

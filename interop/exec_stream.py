@@ -28,6 +28,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.actors import Actor
 from accounts.authentication import actor_of_header
+from accounts.databases import is_away
 from accounts.models import User
 from accounts.refusals import Invalid, Refused
 from audit.middleware import scene_of
@@ -165,8 +166,12 @@ async def _stream(
     except (CreateError, Refused) as error:
         yield _final(Answer(CREATE_ERROR, f"Create task error, detail: {error}"), sid)
         return
-    except Exception:
+    except Exception as error:
         logger.exception("exec %s", sid)
+        if is_away(error):
+            text = "Create task error, detail: The database does not answer. Try again in a moment."
+            yield _final(Answer(CREATE_ERROR, text), sid)
+            return
         yield _final(Answer(UNKNOWN, "Unknown error"), sid)
         return
     try:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property, wraps
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar, cast
@@ -11,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
+from s3transfer.exceptions import RetriesExceededError
 from storages.backends.s3 import S3Storage
 
 from accounts.refusals import Unavailable
@@ -36,7 +38,10 @@ def _available(method: Callable[_P, _R]) -> Callable[_P, _R]:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
                 raise FileNotFoundError(str(error)) from error
             raise _unavailable() from error
-        except BotoCoreError as error:
+        except (
+            BotoCoreError,
+            RetriesExceededError,
+        ) as error:  # the latter: it cut the body, each time
             raise _unavailable() from error
 
     return told
@@ -94,9 +99,11 @@ class Bucket(S3Storage):  # type: ignore[misc]
     @_available
     def _open(self, name: str, mode: str = "rb") -> Any:
         found = super()._open(name, mode)
-        _fetched = (
-            found.file
-        )  # now, and not at the first read, which is too late for a clear answer
+        try:
+            _fetched = found.file  # now: the first read is too late for a clear answer
+        except BaseException:
+            found.close()
+            raise
         return found
 
     @_available
@@ -114,6 +121,14 @@ class Bucket(S3Storage):  # type: ignore[misc]
     @_available
     def size(self, name: str) -> int:
         return cast("int", super().size(name))
+
+    @_available
+    def listdir(self, name: str) -> tuple[list[str], list[str]]:
+        return cast("tuple[list[str], list[str]]", super().listdir(name))
+
+    @_available
+    def get_modified_time(self, name: str) -> datetime:
+        return cast("datetime", super().get_modified_time(name))
 
     @_available
     def read_range(self, key: str, offset: int, length: int) -> bytes:

@@ -16,6 +16,8 @@ from accounts.refusals import Unavailable
 #: How long a presigned address works, in seconds: clients begin at once.
 PRESIGNED_SECONDS = 300
 _PATIENCE_SECONDS = 90.0
+#: How soon it is heard that nobody waits any more.
+_LOOK_SECONDS = 0.25
 
 _R = TypeVar("_R")
 
@@ -41,18 +43,44 @@ class ObjectStore(Protocol):
         """How a client may store at most so many bytes by itself; None where it may not."""
 
 
-def patiently(deed: Callable[[], _R]) -> _R:
-    """`deed()`, again and again while the storage is away, for up to a minute and a half."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    pause = 0.5
-    while True:
-        try:
-            return deed()
-        except Unavailable:
-            if time.monotonic() + pause > deadline:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, 10.0)
+class Patience:
+    """Waits for a storage that is away: a minute and a half in all, however many deeds there are.
+
+    Then, and once `over` says so, nothing is waited for any more; and after one deed that has failed so, none is tried.
+    """
+
+    def __init__(self, over: Callable[[], bool] = lambda: False) -> None:
+        self._over = over
+        self._left = _PATIENCE_SECONDS
+        self._lost: Unavailable | None = None
+
+    def __call__(self, deed: Callable[[], _R]) -> _R:
+        """`deed()`, again and again while the storage is away. Raises Unavailable where that lasts."""
+        if self._lost is not None:
+            raise self._lost
+        waiting = self._left > 0
+        pause = 0.5
+        while True:
+            began = time.monotonic()
+            try:
+                return deed()
+            except Unavailable as error:
+                if not waiting:
+                    self._lost = error
+                    raise
+                self._wait(pause)
+                if self._over():
+                    self._lost = error
+                    raise
+                self._left -= time.monotonic() - began
+                if self._left <= 0:
+                    raise
+            pause = min(2 * pause, 10.0)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + min(seconds, self._left)
+        while not self._over() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
 
 
 def objects() -> ObjectStore:

@@ -150,3 +150,16 @@ class PackageShelf(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class UnnamedPackage(models.Model):
+    """A package in storage that no version names: noted before it is stored, until a version does.
+
+    What is left over after a day was left by a publisher that died, or was refused, and `prune` deletes it.
+    """
+
+    storage_key = models.CharField(max_length=255, unique=True)
+    noted_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return self.storage_key

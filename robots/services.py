@@ -22,7 +22,7 @@ from robots import packages
 from robots.models import Robot, RobotVersion
 from robots.packages import PackageInfo
 from robots.refusals import PackageRefused
-from robots.shelf import shelf
+from robots.shelf import note_package, settle_package, shelf
 from spaces.access import require
 from spaces.models import Space
 
@@ -169,6 +169,7 @@ def _receive(file: BinaryIO, file_name: str) -> Upload:
         default_storage.delete(key)
     if not default_storage.exists(key):
         file.seek(0)
+        note_package(key)
         kept = default_storage.save(key, File(file))
         if kept != key:
             default_storage.delete(kept)  # somebody else has stored the same bytes meanwhile
@@ -206,6 +207,7 @@ def _publish_in_turn(
         with shelf():
             if not default_storage.exists(upload.key):
                 raise _Swept
+            settle_package(upload.key)
     if enable:
         _enable(locked, version)
     robot.refresh_from_db()

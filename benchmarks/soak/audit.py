@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 from django.core.files.storage import default_storage
 
 from benchmarks.soak.judge import Fault, Reading
-from executions import retention, sealing
+from executions import claims, sealing
 from executions.events import head_of, read_page
 from executions.models import Execution, ExecutionEvent, ExecutionSegment, UnclaimedObject
 from executions.segments import FOLDER
@@ -24,7 +24,7 @@ def audit(pipe: Connection) -> None:
         while sealing.seal(run.pk):
             pass
     for left in UnclaimedObject.objects.all():
-        retention.sweep(left)
+        claims.sweep(left)
     for run in runs:
         digests[run.pk] = _read(run, faults)
         if digests[run.pk] != live[run.pk]:

@@ -86,7 +86,7 @@ class UnclaimedObject(models.Model):
     """An object in storage that no row names yet.
 
     Written before the upload, and removed with the commit that names the object: what is left over
-    after an hour was left by a process that died, and `prune` deletes it.
+    after an hour was left by a process that died, and `prune` deletes it. See claims.py, by whose clock it is.
     """
 
     object_key = models.CharField(max_length=255, unique=True)

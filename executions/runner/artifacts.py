@@ -16,7 +16,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from accounts.refusals import Unavailable
-from executions import lifecycle
+from executions import claims, lifecycle
 from executions.choices import EventKind
 from executions.events import Draft, Source, writing
 from executions.models import Artifact, Execution
@@ -32,7 +32,7 @@ from executions.sandbox.collector import (
     read_file,
     walk,
 )
-from resources.storage import patiently
+from resources.storage import Patience
 from robots.json_values import BadJson, read_json
 
 RESULT_FILE = "result.json"
@@ -64,7 +64,12 @@ class Brought:
 
 
 def keep_artifacts(
-    execution: Execution, workspace: Path, folder: str, brought: Brought, writer: StreamWriter
+    execution: Execution,
+    workspace: Path,
+    folder: str,
+    brought: Brought,
+    writer: StreamWriter,
+    patience: Patience,
 ) -> None:
     """Store the robot's regular files below the artifacts folder; say of every other thing why it was not kept.
 
@@ -81,8 +86,8 @@ def keep_artifacts(
             continue
         try:
             with found.open() as file:
-                store = partial(_stored, execution, found.name, found.size, file)
-                artifact = patiently(store)
+                store = partial(_stored, execution, found.name, found.size, file, writer)
+                artifact = patience(store)
         except Unavailable:
             _reject(found.name, "the storage does not answer", writer)
             continue
@@ -90,7 +95,10 @@ def keep_artifacts(
             _reject(found.name, REASONS[error.reason], writer)
             continue
         writer.flush()
-        writer.commit(1, partial(_record, artifact))
+        try:
+            writer.commit(1, partial(_record, artifact))
+        except claims.TooLate:
+            _reject(found.name, "to store it took too long", writer)
 
 
 def last_line_result(line: bytes | None, writer: StreamWriter) -> Draft | None:
@@ -145,11 +153,15 @@ def _note(writer: StreamWriter, code: str, message: str) -> None:
     writer.add_event(Draft(EventKind.NOTICE, {"code": code, "message": message}))
 
 
-def _stored(execution: Execution, name: str, size: int, file: BinaryIO) -> Artifact:
+def _stored(
+    execution: Execution, name: str, size: int, file: BinaryIO, writer: StreamWriter
+) -> Artifact:
     file.seek(0)
     uid = uuid.uuid4()
     tail = _UNUSUAL.sub("_", name.rsplit("/", 1)[-1])[-80:]
-    key = default_storage.save(f"artifacts/{execution.uid}/{uid.hex}-{tail}", File(file, name=tail))
+    key = f"artifacts/{execution.uid}/{uid.hex}-{tail}"
+    writer.commit(0, lambda _source: claims.note(key))
+    key = default_storage.save(key, File(file, name=tail))
     file.seek(0)
     return Artifact(
         uid=uid,
@@ -171,7 +183,10 @@ def _record(artifact: Artifact, source: Source) -> None:
         "sha256": artifact.sha256,
     }
     with writing():
-        lifecycle.record(artifact.execution_id, [Draft(EventKind.ARTIFACT, data)], source)
         # A repeated commit, whose first answer was lost, finds the row there.
-        if not Artifact.objects.filter(uid=artifact.uid).exists():
+        new = not Artifact.objects.filter(uid=artifact.uid).exists()
+        if new:
+            claims.claim(artifact.storage_key)
+        lifecycle.record(artifact.execution_id, [Draft(EventKind.ARTIFACT, data)], source)
+        if new:
             artifact.save(force_insert=True)

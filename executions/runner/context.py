@@ -12,7 +12,7 @@ from uv import find_uv_bin
 
 from executions.environments import EnvironmentStore
 from executions.sandbox import Sandbox
-from resources.storage import patiently
+from resources.storage import Patience
 from robots import packages
 from robots.manifest import Manifest
 from robots.models import RobotVersion
@@ -40,12 +40,12 @@ class RunnerContext:
     def workspaces(self) -> Path:
         return self.data_dir / "work"
 
-    def unpacked(self, version: RobotVersion) -> Path:
-        """The version's files, read-only, unpacked at first use."""
+    def unpacked(self, version: RobotVersion, patience: Patience) -> Path:
+        """The version's files, read-only, unpacked at first use. Raises Unavailable where the storage stays away."""
         folder = self.data_dir / "packages" / version.digest
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-            patiently(partial(_unpack, version, folder))
+            patience(partial(_unpack, version, folder))
         return folder
 
 

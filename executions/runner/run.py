@@ -15,6 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import Error
 
+from accounts.refusals import Unavailable
 from executions import lifecycle
 from executions.choices import FailureReason, PendingReason, Status
 from executions.environments import EnvironmentFailed, EnvironmentStopped
@@ -47,7 +48,9 @@ from executions.sandbox import (
     Spec,
 )
 from executions.sandbox.workspace import Workspace, open_workspace
+from resources.storage import Patience
 from robots.manifest import Manifest
+from robots.models import RobotVersion
 from robots.refusals import PackageRefused
 
 logger = logging.getLogger(__name__)
@@ -83,6 +86,7 @@ class Run:
             execution.pk, token, log_limit=settings.RPA_LOG_LIMIT_MIB * 2**20
         )
         self._asked: Cause | None = None
+        self._asked_at = 0.0
         self._lock = threading.Lock()
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -91,7 +95,8 @@ class Run:
         with self._lock:
             if self._woken < 0:
                 return
-            self._asked = self._asked or cause
+            if self._asked is None:
+                self._asked, self._asked_at = cause, time.monotonic()
             os.eventfd_write(self._woken, 1)
 
     def carry_out(self) -> None:
@@ -152,7 +157,7 @@ class Run:
     def _run(self, stack: ExitStack) -> Ending:
         version = self._context.version(self.execution.version_id)
         self._manifest = Manifest.from_json(version.manifest)
-        package = self._context.unpacked(version)
+        package = self._package(version)
         environment = self._environment()
         limits = LIMITS[Profile(self._manifest.profile)]
         if self._manifest.memory:
@@ -211,8 +216,11 @@ class Run:
     ) -> Ending:
         if cause is Cause.FENCED:
             raise StreamRefused("Another writer owns the stream.")
+        patience = Patience(over=lambda: self._left_alone(cause))
         folder = self._manifest.artifacts
-        keep_artifacts(self.execution, workspace.path, folder, self._brought, self._writer)
+        keep_artifacts(
+            self.execution, workspace.path, folder, self._brought, self._writer, patience
+        )
         self._take_result(seen, workspace)
         if cause is not None:
             return self._stopped(cause, outcome)
@@ -256,6 +264,28 @@ class Run:
         self.execution.refresh_from_db(fields=["cancel_requested_by"])
         by = self.execution.cancel_requested_by
         return _ending(Status.CANCELLED, None, f"Cancelled by {by}." if by else "", outcome)
+
+    def _package(self, version: RobotVersion) -> Path:
+        def asked() -> bool:
+            return self._asked is not None
+
+        if asked():
+            raise Stopped
+        try:
+            return self._context.unpacked(version, Patience(over=asked))
+        except Unavailable:
+            if asked():
+                raise Stopped from None
+            raise
+
+    def _left_alone(self, cause: Cause | None) -> bool:
+        """Whether what the robot has left, whose end had this `cause`, is not worth waiting for any more.
+
+        Where the runner stops, and nothing but this is left to do, for as long as a robot would have had.
+        """
+        if self._asked is Cause.SHUTDOWN and cause is not Cause.SHUTDOWN:
+            return time.monotonic() > self._asked_at + settings.RPA_CANCEL_GRACE
+        return self._asked is not None
 
     def _environment(self) -> Path | None:
         spec = self._manifest.environment

@@ -119,7 +119,7 @@ export class ExecutionStream {
   #connect() {
     this.#cancel("retry");
     if (this.#over()) return;
-    const after = this.#epoch === null ? `${this.#cursor}` : `${this.#epoch}:${this.#cursor}`;
+    const after = this.#named(this.#cursor);
     // A channel that was replaced may still speak: only the current one is listened to.
     const current = (then) => (value) => {
       if (this.#channel === channel && !this.#over()) then(value);
@@ -268,6 +268,11 @@ export class ExecutionStream {
     }
   }
 
+  /** A cursor as the server reads it; without an epoch, it takes it for the first one's. */
+  #named(seq) {
+    return this.#epoch === null ? `${seq}` : `${this.#epoch}:${seq}`;
+  }
+
   #isOtherEpoch(page) {
     const other = this.#epoch !== null && page.epoch !== this.#epoch;
     // Without a known epoch, a cursor beyond the head can only be of another stream.
@@ -291,7 +296,7 @@ export class ExecutionStream {
 
   async #page(after) {
     const url = new URL(this.#options.eventsUrl);
-    url.searchParams.set("after", after);
+    url.searchParams.set("after", this.#named(after));
     url.searchParams.set("limit", this.#options.pageSize);
     const abort = new AbortController();
     const { clock } = this.#options;

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.storage import default_storage
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from executions import lifecycle
+from executions import lifecycle, retention, sealing, segments
 from executions.choices import EventKind, Status
 from executions.events import Draft, Source, append
 from executions.hub import hub
 from executions.lifecycle import Ending
-from executions.models import Execution
+from executions.models import Execution, ExecutionSegment, ExecutionStream
 from tests.api.helpers import problem_of, wheres
 
 pytestmark = pytest.mark.django_db
@@ -57,13 +58,36 @@ def test_the_whole_stream_is_one_page(api: Api, people: dict[str, User], path: s
 
 @pytest.mark.parametrize(
     ("after", "first"),
-    [("", 1), ("0", 1), ("3", 4), ("1:3", 4), (" 3 ", 4), ("5", 6), ("6", None), ("999", None)],
+    [("", 1), ("0", 1), ("3", 4), ("1:3", 4), (" 3 ", 4), ("5", 6), ("6", None), ("1:6", None)],
 )
 def test_a_cursor_is_a_number_with_or_without_epoch(
     api: Api, people: dict[str, User], path: str, after: str, first: int | None
 ) -> None:
     events = get(api(people["alice"]), path, after=after)["events"]
     assert [each["seq"] for each in events] == (list(range(first, 7)) if first else [])
+
+
+@pytest.mark.parametrize("after", ["7", "999", "2:5", "2:0", "0:3", "2:999"])
+def test_a_cursor_of_another_stream_starts_again(
+    api: Api, people: dict[str, User], path: str, after: str
+) -> None:
+    body = get(api(people["alice"]), path, after=after)
+    assert [each["seq"] for each in body["events"]] == [1, 2, 3, 4, 5, 6]
+    assert (body["reset"], body["epoch"]) == (True, 1)
+    assert get(api(people["alice"]), path, after="5")["reset"] is False
+
+
+def test_after_a_restore_a_cursor_of_before_starts_again(
+    api: Api, people: dict[str, User], execution: Execution
+) -> None:
+    client, path = api(people["alice"]), f"/api/v1/executions/{execution.uid}/events/"
+    append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, ["line"])])
+    before = client.get(path, {"after": "1"})
+    call_command("restored", stdout=StringIO())
+    again = client.get(path, {"after": "1"}, HTTP_IF_NONE_MATCH=before["ETag"])
+    assert (again.json()["reset"], len(again.json()["events"])) == (True, 2)
+    known = get(client, path, after="2:1")
+    assert (known["reset"], [each["seq"] for each in known["events"]]) == (False, [2])
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "1:", ":1", "1:2:3", "1e3", "9" * 30, "٣x"])
@@ -123,6 +147,35 @@ def test_a_run_without_output_has_an_empty_log(
 ) -> None:
     response = api(people["alice"]).get(f"/api/v1/executions/{execution.uid}/log/")
     assert streamed(response) == b""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_of_which_a_part_is_missing_is_cut_off(
+    api: Api, people: dict[str, User], path: str, execution: Execution
+) -> None:
+    sealing.seal(execution.pk)
+    segments._member.cache_clear()
+    default_storage.delete(ExecutionSegment.objects.get().object_key)
+    response = api(people["alice"]).get(path.replace("/events/", "/log/"))
+    assert response.status_code == 200  # the head is sent before anything is read
+    with pytest.raises(LookupError, match="no event 1"):
+        streamed(response)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_log_says_what_is_no_longer_kept(
+    api: Api, people: dict[str, User], path: str, execution: Execution, when: str
+) -> None:
+    def remove() -> None:
+        retention.remove(ExecutionStream.objects.get(pk=execution.pk))
+
+    if when == "before":
+        remove()
+    response = api(people["alice"]).get(path.replace("/events/", "/log/"))
+    if when == "meanwhile":
+        remove()
+    assert streamed(response) == b"[Events 1 to 6 are no longer kept.]\n"
 
 
 def test_a_reader_who_has_all_is_told_to_stop(api: Api, people: dict[str, User], path: str) -> None:

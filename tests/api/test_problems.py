@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.cache import cache
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -97,6 +98,55 @@ def test_a_fault_of_ours_is_a_problem_without_secrets(
     client.force_login(people["alice"])
     body = problem_of(client.get("/api/v1/robots/"), 500, "server_error")
     assert "hunter2" not in str(body)
+
+
+AWAY = [
+    OperationalError(2003, "Can't connect to server on 'db' (111)"),
+    OperationalError(2013, "Lost connection to server during query"),
+    OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction"),
+    OperationalError(1213, "Deadlock found when trying to get lock"),
+    OperationalError("database is locked"),
+    OperationalError("unable to open database file"),
+    InterfaceError(0, ""),
+]
+OURS = [
+    OperationalError(1054, "Unknown column"),
+    OperationalError("no such table: robots_robot"),
+    OperationalError(1045, "Access denied for user"),
+    ProgrammingError(1146, "Table does not exist"),
+    InterfaceError("bad parameter"),
+    OperationalError(),
+]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "robots.api.RobotViewSet.get_queryset",
+        "executions.streams._actor",
+        "django.contrib.sessions.backends.db.SessionStore.load",
+    ],
+)
+@pytest.mark.parametrize("error", [*AWAY, *OURS], ids=repr)
+def test_a_database_that_is_away_is_no_fault_of_ours(
+    people: dict[str, User], monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    """Wherever it is missed: in the API, in a view that streams, on the way to either."""
+
+    def broken(*_arguments: object, **_named: object) -> None:
+        raise error
+
+    client = Client(raise_request_exception=False)
+    client.force_login(people["alice"])
+    monkeypatch.setattr(where, broken)
+    path = "robots/" if "streams" not in where else f"executions/{UUID(int=0)}/stream"
+    response = client.get(f"/api/v1/{path}")
+    if error in AWAY:
+        problem_of(response, 503, "database_unavailable")
+        assert response["Retry-After"] == "1"
+    else:
+        problem_of(response, 500, "server_error")
+        assert "Retry-After" not in response
 
 
 def test_a_request_for_another_host_is_malformed(client: Client, db: None) -> None:

@@ -154,6 +154,22 @@ def test_what_readers_get_and_writers_have_said_outlives_the_database(database: 
     with program(FURNISH, url=database.url) as furnishing:
         uid, key = furnishing.communicate(timeout=120)[0].split()
 
+    async def missed(client: httpx.AsyncClient, address: str) -> None:
+        """Every door says that it is away, and when to come again."""
+        bearer = {"Authorization": f"Bearer {key}"}
+        for path in ("", "events/", "stream", "log/"):
+            where = f"{address}/api/v1/executions/{uid}/{path}"
+            answer = await client.get(where, headers=bearer)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1"), path
+            assert answer.json()["code"] == "database_unavailable"
+        page = await client.get(address, headers={"Cookie": "sessionid=aaaaaaaaaaaaaaaaaaaaaaaa"})
+        assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+        wanted = {"project_id": uid, "params": {}}
+        told = await client.post(f"{address}/rpa/v1/exec", json=wanted, headers=bearer)
+        assert told.status_code == 200
+        assert '"code":55001' in told.text
+        assert "database" in told.text
+
     async def watched(server: Server, writing: "subprocess.Popen[str]") -> list[Reader]:
         doors = (BySocket, ByMany, ByEvents) * 2
         readers = [door(server.address, uid, key) for door in doors]
@@ -166,6 +182,7 @@ def test_what_readers_get_and_writers_have_said_outlives_the_database(database: 
                 async with httpx.AsyncClient(timeout=30) as client:
                     answer = await client.get(f"http://{server.address}/healthz")
                     assert answer.status_code == 503
+                    await missed(client, f"http://{server.address}")
                 await asyncio.to_thread(database.start)
             await asyncio.gather(*reading)
             assert await asyncio.to_thread(writing.wait) == 0

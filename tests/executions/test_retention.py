@@ -223,5 +223,12 @@ def test_a_page_of_the_api_says_from_where_on_events_are_kept(
     assert after.status_code == 200
     assert after.json()["events"] == []
     page = client.get(address, {"after": "1"}).json()
-    assert page == {"events": [], "last_seq": 3, "first_available": 4, "epoch": 1, "closed": True}
+    assert page == {
+        "events": [],
+        "last_seq": 3,
+        "first_available": 4,
+        "epoch": 1,
+        "reset": False,
+        "closed": True,
+    }
     assert client.get(f"/api/v1/executions/{execution.uid}/").json()["status"] == "CANCELLED"

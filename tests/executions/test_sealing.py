@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from executions import events, sealing, segments
+from executions import claims, clock, events, sealing, segments
 from executions.choices import EventKind, Status
 from executions.events import Draft, append, head_of, read_page
 from executions.lifecycle import Ending, finish
@@ -177,6 +178,148 @@ def _sealed(number: int) -> None:
         seal(number)
     finally:
         connection.close()
+
+
+def interrupted(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch, before_commit: Callable[[], None]
+) -> int:
+    """Seal it, with something else in between that others do while the sealer is stopped."""
+    commit = sealing._commit
+
+    def late(*arguments: Any) -> None:
+        before_commit()
+        commit(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "_commit", late)
+        return seal(execution.pk)
+
+
+def sweep_all() -> int:
+    return sum(claims.sweep(each) for each in claims.unclaimed())
+
+
+def age(**by: int) -> None:
+    UnclaimedObject.objects.update(created_at=clock.now() - timedelta(**by))
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_sealer_that_was_stopped_for_an_hour_loses_nothing(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch, swept: bool
+) -> None:
+    """Whether its object was swept meanwhile, or only may have been."""
+    say(execution, 20)
+    before = everything(execution)
+
+    def meanwhile() -> None:
+        age(hours=2)
+        assert not swept or sweep_all() == 1
+
+    with pytest.raises(NotSealed, match="not claimed in time"):
+        interrupted(execution, monkeypatch, meanwhile)
+    assert everything(execution) == before
+    assert rows(execution) == 21
+    assert sweep_all() == (0 if swept else 1)
+    assert seal(execution.pk) == 21
+    assert everything(execution) == before
+
+
+def test_a_claim_is_refused_before_a_sweep_may_begin(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile() -> None:
+        age(minutes=50)
+        assert not claims.unclaimed().exists()
+
+    with pytest.raises(NotSealed):
+        interrupted(execution, monkeypatch, meanwhile)
+    assert rows(execution) == 1
+
+
+def test_what_was_claimed_since_it_was_found_is_not_swept(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 20)
+    before = everything(execution)
+    found = list[UnclaimedObject]()
+    interrupted(execution, monkeypatch, lambda: found.extend(UnclaimedObject.objects.all()))
+    assert [claims.sweep(each) for each in found] == [False]
+    assert default_storage.exists(found[0].object_key)
+    assert everything(execution) == before
+
+
+def test_a_claim_waits_for_a_sweep_of_the_same_object(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(execution, 20)
+    before = everything(execution)
+    deleting, sealing_it = threading.Event(), threading.Event()
+    delete = default_storage.delete
+
+    def slowly(key: str) -> None:
+        deleting.set()
+        assert sealing_it.wait(20)
+        time.sleep(0.3)
+        delete(key)
+
+    def sweep(found: UnclaimedObject) -> None:
+        try:
+            claims.sweep(found)
+        finally:
+            connection.close()
+
+    threads = list[threading.Thread]()
+
+    def meanwhile() -> None:
+        found = UnclaimedObject.objects.get()
+        threads.append(threading.Thread(target=sweep, args=(found,)))
+        threads[0].start()
+        assert deleting.wait(20)
+        sealing_it.set()
+
+    monkeypatch.setattr(default_storage, "delete", slowly, raising=False)
+    with pytest.raises(NotSealed):
+        interrupted(execution, monkeypatch, meanwhile)
+    threads[0].join()
+    assert everything(execution) == before
+    assert rows(execution) == 21
+
+
+def test_what_a_sweeper_has_deleted_that_died_is_never_claimed(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object is gone, and the note is still there: it looks as if nothing had happened."""
+    delete = default_storage.delete
+
+    def deadly(key: str) -> None:
+        delete(key)
+        raise KeyboardInterrupt
+
+    def meanwhile() -> None:
+        age(hours=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(default_storage, "delete", deadly, raising=False)
+            with pytest.raises(KeyboardInterrupt):
+                sweep_all()
+        assert UnclaimedObject.objects.exists()
+
+    with pytest.raises(NotSealed):
+        interrupted(execution, monkeypatch, meanwhile)
+    assert sweep_all() == 1
+    assert rows(execution) == 1
+
+
+def test_notes_go_by_the_time_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner whose own clock is an hour behind notes what nobody may sweep yet."""
+    there = clock.now() + timedelta(hours=5)
+    monkeypatch.setattr(clock, "now", lambda: there)
+    claims.note("segments/x/1.gz")
+    assert UnclaimedObject.objects.get().created_at == there
+    assert not claims.unclaimed().exists()
+    claims.claim("segments/x/1.gz")
+    claims.note("segments/x/2.gz")
+    monkeypatch.setattr(clock, "now", lambda: there + timedelta(hours=2))
+    assert [each.object_key for each in claims.unclaimed()] == ["segments/x/2.gz"]
 
 
 STEPS = ("_collect", "_upload", "_verify", "_commit", "_trim", "_settle")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 
 from accounts.models import ApiKey, User
 from executions.choices import FailureReason, Status
@@ -306,6 +307,20 @@ async def test_a_fault_while_asking_is_an_answer_too(
     monkeypatch.setattr("executions.services.request_execution", broken)
     answer = answer_of(await post(wanted(robot), token=token))
     assert (answer["code"], answer["message"]) == (55999, "Unknown error")
+
+
+async def test_a_database_that_is_away_is_said(
+    robot: Robot, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object, **_named: object) -> None:
+        raise OperationalError(2002, "Can't connect to server on 'db'")
+
+    monkeypatch.setattr("executions.services.request_execution", away)
+    answer = answer_of(await post(wanted(robot), token=token))
+    assert answer["code"] == 55001
+    assert answer["message"] == (
+        "Create task error, detail: The database does not answer. Try again in a moment."
+    )
 
 
 async def test_a_robot_really_runs(space: Space, token: str, engine: object) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -133,6 +133,29 @@ def test_a_fault_of_ours_is_drawn(
     client = Client(raise_request_exception=False)
     client.force_login(people["alice"])
     assert "hunter2" not in drawn(client, reverse("home"), 500)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "The database does not answer."), ("zh-hans", "数据库没有响应。")],
+)
+def test_a_database_that_is_away_is_drawn(
+    strict: None,
+    people: dict[str, User],
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    words: str,
+) -> None:
+    def away(*_arguments: object) -> None:
+        raise OperationalError(2002, "Can't connect to server on 'db'")
+
+    monkeypatch.setattr("executions.pages._shown", away)
+    client = Client(raise_request_exception=False)
+    client.force_login(people["alice"])
+    client.cookies["django_language"] = language
+    page = drawn(client, reverse("home"), 503)
+    assert words in page
+    assert "'db'" not in page
 
 
 def test_a_missing_csrf_token_is_drawn(strict: None, people: dict[str, User], robot: Robot) -> None:

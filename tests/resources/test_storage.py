@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 from accounts.refusals import Unavailable
 from resources import storage
 from resources.s3 import Bucket
-from resources.storage import patiently
+from resources.storage import Patience
 from rpa_platform import configuration
 from tests.resources.conftest import Server, free_ports, options
 
@@ -86,8 +86,9 @@ class _Faulty(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def faulty(server: Server) -> Iterator[Bucket]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Faulty) as httpd:
+def faulty(server: Server, request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    answering = getattr(request, "param", _Faulty)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answering) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{httpd.server_port}"))
         httpd.shutdown()
@@ -106,6 +107,29 @@ def test_a_fault_of_the_server_is_tried_again_and_then_told(
         faulty.open("any")
 
 
+class _Cutting(_Faulty):
+    """Promises more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(b"a" * 100)
+        self.close_connection = True
+
+    do_HEAD = do_GET
+
+
+@pytest.mark.parametrize("faulty", [_Cutting], indirect=True)
+def test_a_body_that_is_cut_each_time_is_told(faulty: Bucket) -> None:
+    with pytest.raises(Unavailable):
+        faulty.open("any")
+    with pytest.raises(Unavailable):
+        faulty.read_range("any", 0, 1000)
+
+
 def test_a_server_that_is_not_there_is_told(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,24 +137,82 @@ def test_a_server_that_is_not_there_is_told(
     gone = Bucket(**options(server, endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}"))
     with pytest.raises(Unavailable):
         gone.save("any", ContentFile(b"x"))
+    with pytest.raises(Unavailable):
+        gone.listdir("uploads")
+    with pytest.raises(Unavailable):
+        gone.get_modified_time("any")
 
 
-def test_a_runner_waits_for_a_storage_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(storage.time, "sleep", slept.append)
-    monkeypatch.setattr(storage.time, "monotonic", lambda: sum(slept))
-    answers = iter([Unavailable("away"), Unavailable("away"), None])
+class _Away:
+    """A storage that is away, and the clock by which it is waited for."""
 
-    def deed() -> str:
-        if error := next(answers, Unavailable("away")):
-            raise error
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.tried = 0
+        #: From then on it is there.
+        self.back_at = 10.0**9
+        monkeypatch.setattr(storage.time, "sleep", self.pass_by)
+        monkeypatch.setattr(storage.time, "monotonic", lambda: self.now)
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    def deed(self) -> str:
+        self.tried += 1
+        self.now += 0.5
+        if self.now < self.back_at:
+            raise Unavailable("away")
         return "done"
 
-    assert patiently(deed) == "done"
-    assert slept == [0.5, 1.0]
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> _Away:
+    return _Away(monkeypatch)
+
+
+def test_a_runner_waits_for_a_storage_that_comes_back(away: _Away) -> None:
+    away.back_at = 60
+    patience = Patience()
+    assert patience(away.deed) == "done"
+    assert 60 <= away.now < 71
+    away.back_at = 1000
     with pytest.raises(Unavailable):
-        patiently(deed)
-    assert 60 < sum(slept) <= 91.5
+        patience(away.deed)
+    assert away.now < 92
+
+
+def test_all_deeds_together_are_waited_for_once(away: _Away) -> None:
+    """One more is tried when it has been too long: the last one may have been at fault itself."""
+    patience = Patience()
+    with pytest.raises(Unavailable):
+        patience(away.deed)
+    assert 89 < away.now < 92
+    waited, tried = away.now, away.tried
+    away.back_at = waited
+    assert patience(away.deed) == "done"
+    away.back_at = 1000
+    for _file in range(200):
+        with pytest.raises(Unavailable):
+            patience(away.deed)
+    assert away.tried == tried + 2
+    assert away.now == waited + 1
+
+
+def test_patience_that_is_given_up_ends_at_once(away: _Away) -> None:
+    patience = Patience(over=lambda: away.now > 7)
+    with pytest.raises(Unavailable):
+        patience(away.deed)
+    assert away.now < 7.5
+    tried = away.tried
+    with pytest.raises(Unavailable):
+        patience(away.deed)
+    assert away.tried == tried
+
+
+def test_what_works_is_done_whether_anybody_waits_or_not(away: _Away) -> None:
+    away.back_at = 0
+    patience = Patience(over=lambda: True)
+    assert [patience(away.deed) for _file in range(3)] == ["done"] * 3
 
 
 @pytest.mark.parametrize(

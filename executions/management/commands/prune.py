@@ -5,8 +5,9 @@ from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 
 from audit.recording import tell
-from executions import retention
+from executions import claims, retention
 from robots import uploads
+from robots.shelf import sweep_package, unnamed_packages
 
 
 class Command(BaseCommand):
@@ -26,10 +27,10 @@ class Command(BaseCommand):
                 retention.remove(stream)
             if options["verbosity"] > 1:
                 self.stdout.write(f"{stream.execution.uid}: {stream.last_seq} events")
-        for found in retention.unclaimed():
-            objects += 1
-            if not dry_run:
-                retention.sweep(found)
+        for found in claims.unclaimed():
+            objects += dry_run or claims.sweep(found)
+        for package in unnamed_packages():
+            objects += dry_run or sweep_package(package)
         for key in uploads.abandoned():
             objects += 1
             if not dry_run:

@@ -10,10 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, OperationalError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.actors import Actor
+from accounts.databases import is_unreachable
 from accounts.models import User
 from executions import engine
 from executions.choices import Origin
@@ -23,8 +24,6 @@ from rpa_platform import demonstration
 from rpa_platform.server import BackpressureServer, check_address
 
 _SAMPLE = "hello"
-#: What MySQL's client says of a server that is not there yet: no address, no answer, starting, stopping, crowded.
-_NOT_YET = {1040, 1053, 2002, 2003, 2005, 2006, 2013}
 _LOOK_SECONDS = 0.5
 #: When the garbage collector looks. By itself it does so for every 700 objects, and through all that there are
 #: again and again while many connect: a third of a second each, in which nobody is served.
@@ -105,7 +104,7 @@ class Command(BaseCommand):
             except Error as error:
                 connection.close()
                 now = time.monotonic()
-                if not _may_come(error) or now >= (deadline or now + wait):
+                if not is_unreachable(error) or now >= (deadline or now + wait):
                     raise CommandError(f"The database does not answer: {error}") from error
                 if deadline is None:
                     deadline = now + wait
@@ -140,9 +139,3 @@ class Command(BaseCommand):
         )
         address = f"{settings.RPA_BASE_URL}/executions/{requested.execution.uid}/"
         self.stdout.write(f"A sample robot is running: {address}")
-
-
-def _may_come(error: Error) -> bool:
-    """Whether the database is only not there yet: time gives nobody another password."""
-    refused = isinstance(error, OperationalError) and connection.vendor == "mysql"
-    return refused and error.args[0] in _NOT_YET
