@@ -15,7 +15,12 @@ from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    inline_serializer,
+)
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -26,7 +31,7 @@ from accounts.actors import actor_of
 from accounts.refusals import Invalid
 from accounts.validation import checked
 from executions import services
-from executions.choices import Origin, Status
+from executions.choices import FailureReason, Origin, PendingReason, Status
 from executions.events import Head, head_of, read_page
 from executions.history import History, keys_of
 from executions.live import Cursor
@@ -54,6 +59,12 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     requested_by = serializers.CharField(source="requested_by.username", read_only=True)
     rerun_of = serializers.UUIDField(source="rerun_of.uid", read_only=True, allow_null=True)
     params = serializers.SerializerMethodField(help_text="Passwords are masked.")
+    pending_reason = serializers.ChoiceField(
+        PendingReason.choices, read_only=True, allow_blank=True, help_text="Empty unless it waits."
+    )
+    failure_reason = serializers.ChoiceField(
+        FailureReason.choices, read_only=True, allow_blank=True, help_text="Empty unless it failed."
+    )
 
     class Meta:
         model = Execution
@@ -228,7 +239,7 @@ class ExecutionFilter(django_filters.FilterSet):
         )
 
 
-EVENT_PAGE = inline_serializer(
+_EVENT_PAGE = inline_serializer(
     "EventPage",
     {
         "events": serializers.ListField(child=serializers.DictField()),
@@ -238,6 +249,11 @@ EVENT_PAGE = inline_serializer(
         "closed": serializers.BooleanField(),
     },
 )
+#: What `event_page` answers, for the description.
+EVENT_PAGES: Any = {
+    200: _EVENT_PAGE,
+    304: OpenApiResponse(description="The page is the one whose `ETag` came in `If-None-Match`."),
+}
 
 
 class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Execution]):
@@ -325,7 +341,11 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             status=status.HTTP_200_OK if ended else status.HTTP_202_ACCEPTED,
         )
 
-    @extend_schema(request=Rerun, responses={201: WatchedSerializer}, parameters=[_IDEMPOTENCY])
+    @extend_schema(
+        request=Rerun,
+        responses={201: WatchedSerializer, 200: WatchedSerializer},
+        parameters=[_IDEMPOTENCY],
+    )
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, uid: UUID) -> Response:
         """Request what ran again: the same version, with the same parameters or with others."""
@@ -345,7 +365,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             OpenApiParameter("after", description="The cursor: the last sequence number you have."),
             OpenApiParameter("limit", type=int, description=f"1 to {_MAX_EVENTS} events."),
         ],
-        responses=EVENT_PAGE,
+        responses=EVENT_PAGES,
         filters=False,
     )
     @action(detail=True, pagination_class=None)

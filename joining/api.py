@@ -37,8 +37,15 @@ _STATUS = OpenApiParameter("status", type=int, description="Only those of this s
 
 class InviteSerializer(serializers.ModelSerializer[Invite]):
     id = serializers.CharField(source="token", read_only=True, help_text="What a link has as well.")
-    space_name = serializers.CharField(source="space.name", read_only=True)
-    enterprise_name = serializers.CharField(source="enterprise.name", read_only=True)
+    space_name = serializers.CharField(
+        source="space.name", read_only=True, allow_null=True, help_text="Of an enterprise: null."
+    )
+    enterprise_name = serializers.CharField(
+        source="enterprise.name",
+        read_only=True,
+        allow_null=True,
+        help_text="Of a personal space: null.",
+    )
     invitee = serializers.CharField(source="invitee_id", read_only=True)
     invitee_name = serializers.CharField(source="invitee.username", read_only=True)
     inviter_name = serializers.CharField(source="inviter.username", read_only=True)

@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.actors import actor_of
 from accounts.refusals import NotFound
 from accounts.validation import checked, invalid
-from executions.api import EVENT_PAGE, ExecutionSerializer, event_page
+from executions.api import EVENT_PAGES, ExecutionSerializer, event_page
 from executions.models import Execution
 from robots.api import ParametersField
 from robots.models import Robot
@@ -158,7 +158,7 @@ class Shared(GenericViewSet[Share]):
             OpenApiParameter("after", description="The cursor: the last sequence number you have."),
             OpenApiParameter("limit", type=int, description="1 to 1000 events."),
         ],
-        responses=EVENT_PAGE,
+        responses=EVENT_PAGES,
     )
     def events(self, request: Request, key: str) -> HttpResponseBase:
         """A page of the events of a shared execution."""
