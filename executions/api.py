@@ -1,6 +1,5 @@
 """Executions over REST: request, look, follow by page, cancel, run again, fetch what was left."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,6 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
-from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.utils import (
     OpenApiParameter,
@@ -28,7 +26,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
-from accounts.refusals import Invalid
+from accounts.filters import SwitchFilter
+from accounts.pagination import size_of_page
 from accounts.validation import checked
 from executions import services
 from executions.choices import FailureReason, Origin, PendingReason, Status
@@ -212,9 +211,7 @@ class ExecutionFilter(django_filters.FilterSet):
     robot = django_filters.UUIDFilter(field_name="robot__uid")
     requested_after = MomentFilter(field_name="requested_at", lookup_expr="gte")
     requested_before = MomentFilter(field_name="requested_at", lookup_expr="lt")
-    mine = django_filters.BooleanFilter(
-        field_name="requested_by", help_text="Only those I requested."
-    )
+    mine = SwitchFilter(field_name="requested_by", help_text="Only those I requested.")
 
     class Meta:
         model = Execution
@@ -387,7 +384,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
 
 def event_page(execution_id: int, request: Request) -> HttpResponseBase:
     cursor = Cursor.parse(request.query_params.get("after", ""))
-    count = _limit(request.query_params.get("limit", ""))
+    count = size_of_page(request.query_params.get("limit", ""), most=_MAX_EVENTS, unless_given=200)
     head = head_of(execution_id)
     etag = f'"{head.epoch}-{head.dropped_seq}-{head.last_seq}-{head.closed:d}-{cursor.seq}-{count}"'
     known = get_conditional_response(request, etag=etag)
@@ -425,12 +422,3 @@ def _cacheable(answer: HttpResponseBase, etag: str, head: Head) -> HttpResponseB
     )
     patch_vary_headers(answer, ["Authorization", "Cookie"])
     return answer
-
-
-def _limit(text: str) -> int:
-    if text == "":
-        return 200
-    if re.fullmatch("[1-9][0-9]{0,3}", text) is None or int(text) > _MAX_EVENTS:
-        message = _("It must be a whole number from 1 to %(most)d.") % {"most": _MAX_EVENTS}
-        raise Invalid(message, details={"errors": [{"where": "limit", "message": message}]})
-    return int(text)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import django_filters
-from django import forms
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -15,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
+from accounts.filters import NumberFilter, SwitchFilter
 from accounts.refusals import NotFound
 from accounts.validation import checked
 from enterprises.access import enterprises_allowing, permissions_in_enterprise
@@ -86,14 +86,8 @@ class NewSpaceRole(serializers.Serializer[Any]):
     role = serializers.ChoiceField(SpaceRole.choices, help_text="2 admin, 3 member.")
 
 
-class NumberFilter(django_filters.Filter):
-    field_class = forms.IntegerField
-
-
-class SpaceFilter(django_filters.Filter):
+class SpaceFilter(NumberFilter):
     """`?space=ID` of a list. One that may not be seen gives the empty list that an absent one gives."""
-
-    field_class = forms.IntegerField
 
     def __init__(self) -> None:
         super().__init__(field_name="space__id")
@@ -103,11 +97,11 @@ class SpacesAsked(django_filters.FilterSet):
     """Which spaces: mine, unless all of an enterprise, or those that I may restore, are asked for."""
 
     enterprise = NumberFilter(help_text="Only those of this enterprise.")
-    personal = django_filters.BooleanFilter(help_text="Only personal ones, or only others.")
-    all = django_filters.BooleanFilter(
+    personal = SwitchFilter(help_text="Only personal ones, or only others.")
+    all = SwitchFilter(
         help_text="With `enterprise`: those that I am not in as well, where my role lists them."
     )
-    deleted = django_filters.BooleanFilter(help_text="Those that I may restore instead.")
+    deleted = SwitchFilter(help_text="Those that I may restore instead.")
 
     class Meta:
         model = Space
