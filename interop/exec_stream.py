@@ -35,6 +35,7 @@ from audit.recording import attempt
 from audit.scenes import Scene, scene
 from executions import services
 from executions.choices import Origin, Status
+from executions.frames import one_line
 from executions.lifecycle import WrongMoment
 from executions.live import Beat, Cursor, Delivery, End, Reset, follow
 from executions.models import Execution
@@ -378,7 +379,4 @@ def _final(answer: Answer, sid: str) -> bytes:
 
 def _one_line(value: dict[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # Some readers split lines at these characters, which JSON allows inside a string.
-    for character in "\u2028\u2029\u0085":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "replace")
+    return one_line(text).encode("utf-8", "replace")

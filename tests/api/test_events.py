@@ -159,6 +159,27 @@ def test_server_sent_events_are_the_same_stream(
     assert json.loads(fields[-1]["data"]) == {"status": "COMPLETED", "last_seq": 6}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_no_reader_splits_an_event(api: Api, people: dict[str, User], execution: Execution) -> None:
+    """Whatever a robot prints: some split lines as Python does, at more than CR and LF."""
+    printed = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
+    append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, [printed])])
+    lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=printed))
+    client, path = api(people["alice"]), f"/api/v1/executions/{execution.uid}"
+    response = client.get(f"{path}/stream")
+
+    async def read() -> bytes:
+        whole = b"".join([chunk async for chunk in response.streaming_content])
+        hub().close()
+        return whole
+
+    whole = async_to_sync(read)().decode()
+    assert whole.splitlines() == whole.split("\n")[:-1]
+    data = [json.loads(line[6:]) for line in whole.splitlines() if line.startswith("data: ")]
+    assert data[:-1] == get(client, f"{path}/events/")["events"]
+    assert data[1]["data"]["lines"] == [printed]
+
+
 @pytest.mark.parametrize("door", ["stream", "log/"])
 def test_the_head_of_a_living_run_does_not_wait(
     api: Api, people: dict[str, User], execution: Execution, door: str

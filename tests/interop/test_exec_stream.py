@@ -257,6 +257,18 @@ async def test_who_asks_gets_the_events_before_the_answer(
     assert final(b"data: " + found[-1]["data"].encode())["data"] == {"n": 1}
 
 
+async def test_no_reader_splits_a_line_of_it(robot: Robot, token: str) -> None:
+    """Whatever a robot prints: some split lines as Python does, at more than CR and LF."""
+    printed = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
+    call, execution = await called(wanted(robot, progress=True), token=token)
+    await say(execution, printed)
+    await end(execution, COMPLETED, {printed: printed})
+    whole = (await call.rest()).decode()
+    assert whole.splitlines() == whole.split("\r\n")[:-1]
+    assert json.loads(blocks(call)[1]["data"])["data"]["lines"] == [printed]
+    assert json.loads(blocks(call)[-1]["data"])["data"] == {printed: printed}
+
+
 async def test_a_reconnect_gets_what_it_missed(robot: Robot, token: str) -> None:
     body = wanted(robot, progress=True)
     call, execution = await called(body, token=token)
