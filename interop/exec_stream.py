@@ -101,6 +101,7 @@ def _english() -> translation.override:
     return translation.override("en")
 
 
+@csrf_exempt
 def ping(request: HttpRequest) -> HttpResponse:
     if request.method != "GET":
         return _not_allowed("GET")
@@ -128,7 +129,9 @@ async def execute(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     except Invalid as error:
         fault = {"type": "value_error", "loc": ["header", "Last-Event-ID"], "msg": str(error)}
         return _json({"detail": [fault]}, HTTPStatus.UNPROCESSABLE_ENTITY)
-    progress = wanted.progress or "progress=1" in request.headers.get("Accept", "").replace(" ", "")
+    progress = bool(wanted.progress) or "progress=1" in request.headers.get("Accept", "").replace(
+        " ", ""
+    )
     return _event_stream(
         _stream(wanted, authorization or "", place, scene_of(request), progress=progress)
     )
@@ -177,6 +180,11 @@ async def _stream(
     except Exception:
         logger.exception("exec %s of execution %s", sid, execution.pk)
         yield _final(Answer(UNKNOWN, "Unknown error"), sid)
+
+
+def _trace_of(sid: str) -> str:
+    """What is kept of a sid, by which its run is found again: no database has lone surrogates."""
+    return sid.encode("utf-8", "replace").decode()[:128]
 
 
 def _new_sid() -> str:
@@ -292,7 +300,7 @@ def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Ex
         params=wanted.params,
         version=version,
         idempotency_key=chain,
-        trace_id=sid,
+        trace_id=_trace_of(sid),
     ).execution
 
 
@@ -310,7 +318,7 @@ def _robot(project_id: str, actor: Actor) -> Robot:
 def _earlier(wanted: ExecRequest, user: User) -> Execution | None:
     """The newest run of this very request. The nodes of one workflow share a sid: it alone is no name."""
     prefix = f"{_fingerprint(wanted)}:"
-    mine = Execution.objects.filter(requested_by=user, trace_id=(wanted.sid or "")[:128])
+    mine = Execution.objects.filter(requested_by=user, trace_id=_trace_of(wanted.sid or ""))
     return mine.filter(idempotency_key__startswith=prefix).order_by("-pk").first()
 
 

@@ -257,6 +257,21 @@ async def test_who_asks_gets_the_events_before_the_answer(
     assert final(b"data: " + found[-1]["data"].encode())["data"] == {"n": 1}
 
 
+async def test_a_sid_that_no_text_can_hold_names_a_call_as_well(robot: Robot, token: str) -> None:
+    call, execution = await called(wanted(robot, sid="a\ud800b"), token=token)
+    again = await Call(wanted(robot, sid="a\ud800b"), token=token).open()
+    await end(execution, COMPLETED, {"n": 1})
+    for each in (call, again):
+        assert await finished(each) == {
+            "code": 0,
+            "message": "Success",
+            "sid": "a?b",
+            "data": {"n": 1},
+        }
+    assert execution.trace_id == "a?b"
+    assert await count() == 1
+
+
 async def test_no_reader_splits_a_line_of_it(robot: Robot, token: str) -> None:
     """Whatever a robot prints: some split lines as Python does, at more than CR and LF."""
     printed = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
