@@ -2,9 +2,10 @@
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -18,7 +19,16 @@ _MAX_CELL = 2000
 _MAX_PARTS = 200
 #: What a spreadsheet takes for the beginning of a formula.
 _FORMULA = frozenset("=+-@\t\r")
-_MAX_UNPACKED = 16 * 1024 * 1024
+#: Of a workbook: what it unpacks to, and its elements, of which a cell with a text has up to four. They are what
+#: reading it costs.
+_MAX_UNPACKED = 4 * 1024 * 1024
+_MAX_ELEMENTS = 40_000
+#: Reading a sheet costs more than any other element.
+_MAX_SHEETS = 200
+_SHEET = re.compile(rb"<(?:[\w.-]+:)?sheet\s")
+#: So far down a table is read, empty rows included.
+_LAST_ROW = 10_000
+_ROW = re.compile(rb"""<(?:[\w.-]+:)?row\s(?:[^>]*\s)?r\s*=\s*["'](\d{1,9})["']""")
 
 
 class Cells(NamedTuple):
@@ -74,9 +84,7 @@ def _of_workbook(data: bytes, columns: int) -> Iterator[Cells]:
             sheet = book.worksheets[0]
             # What a sheet says of its own size may be a lie that costs a million empty cells.
             sheet.reset_dimensions()
-            yield from _rows(
-                sheet.iter_rows(max_col=columns, max_row=MAX_ROWS + 2, values_only=True), columns
-            )
+            yield from _rows(sheet.iter_rows(max_col=columns, values_only=True), columns)
         finally:
             book.close()
     except (Invalid, TooLarge):
@@ -90,17 +98,34 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
     parts = archive.infolist()
     if len(parts) > _MAX_PARTS or sum(part.file_size for part in parts) > _MAX_UNPACKED:
         raise TooLarge(_("The table is larger than it looks."))
+    elements = sheets = 0
     for part in parts:
         text = archive.read(part).replace(b"\0", b"")
         # No workbook declares a type; one that does wants entities, or files of ours.
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
             raise _no_table()
+        elements += text.count(b"<") - text.count(b"</")
+        if elements > _MAX_ELEMENTS:
+            raise TooLarge(_("The table has too many cells: send the columns that are asked for."))
+        sheets += len(_SHEET.findall(text))
+        numbers = [int(number) for number in _ROW.findall(text)]
+        # Of rows with one number a reader keeps the first, and says nothing of the others.
+        if sheets > _MAX_SHEETS or any(last >= next_ for last, next_ in pairwise(numbers)):
+            raise _no_table()
 
 
 def _rows(rows: Iterable[Any], columns: int) -> Iterator[Cells]:
-    for number, row in enumerate(islice(rows, MAX_ROWS + 2), 1):
+    """Those that are not empty: one more than may be, and a heading."""
+    found = 0
+    for number, row in enumerate(rows, 1):
+        if number > _LAST_ROW:
+            said = _("The table goes on below row %(limit)d, which is the last one that is read.")
+            raise TooLarge(said % {"limit": _LAST_ROW})
         if any(cell not in (None, "") for cell in row):
             yield Cells(number, tuple(_text_of(cell) for cell in row[:columns]))
+            found += 1
+            if found == MAX_ROWS + 2:
+                return
 
 
 def _text_of(cell: Any) -> str | None:
