@@ -73,6 +73,8 @@ class Request:
     #: Seconds until it may start.
     delay: float = 0.0
     attempt: int = 1
+    #: In place of the pool that its version names.
+    pool: str = ""
 
 
 def enqueue(execution: Execution, request: Request) -> Head:
@@ -81,7 +83,7 @@ def enqueue(execution: Execution, request: Request) -> Head:
     manifest = request.manifest
     patience = manifest.queue_timeout or settings.RPA_QUEUE_TIMEOUT
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None
-    lane = tickets.lane_of(manifest.pool, manifest.labels)
+    lane = tickets.lane_of(request.pool or manifest.pool, manifest.labels)
     with writing():
         execution.save(force_insert=True)
         head = _open_stream(execution, request.attempt)
@@ -282,7 +284,12 @@ def finish(
             if successor is not None:
                 enqueue(
                     successor.execution,
-                    Request(successor.manifest, delay=successor.delay, attempt=successor.attempt),
+                    Request(
+                        successor.manifest,
+                        delay=successor.delay,
+                        attempt=successor.attempt,
+                        pool=successor.pool,
+                    ),
                 )
                 retries.note(successor, of=execution_id)
     return head

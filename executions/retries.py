@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from executions.choices import FailureReason, PendingReason, Status
-from executions.models import Execution, ExecutionStream, Retry
+from executions.models import Execution, ExecutionStream, Retry, Ticket
 from robots.manifest import Manifest
 
 #: What a robot may ask to be tried again after.
@@ -34,6 +34,8 @@ class Successor:
     attempt: int
     #: Seconds.
     delay: float
+    #: Where the run before it has waited and run.
+    pool: str
 
 
 def successor_of(
@@ -70,7 +72,8 @@ def successor_of(
         pending_reason=PendingReason.RETRY if policy.backoff else PendingReason.QUEUED,
     )
     delay = min(policy.backoff * 2.0 ** (attempt - 1), _LONGEST_DELAY)
-    return Successor(again, manifest, attempt + 1, delay)
+    pool = Ticket.objects.filter(pk=execution_id).values_list("pool__name", flat=True).first()
+    return Successor(again, manifest, attempt + 1, delay, pool or "")
 
 
 def _may_run(failed: Execution) -> bool:

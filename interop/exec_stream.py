@@ -38,7 +38,7 @@ from executions.choices import Origin, Status
 from executions.frames import one_line
 from executions.lifecycle import WrongMoment
 from executions.live import Beat, Cursor, Delivery, End, Reset, follow
-from executions.models import Execution
+from executions.models import Execution, Pool
 from executions.streams import streaming
 from executions.wire import as_sse
 from interop.exec_request import ExecRequest, Unprocessable, Unreadable, read_request
@@ -58,6 +58,8 @@ MAX_LINE = 128 * 1024
 #: How long after its end a run is still joined by a repeated `sid`.
 JOIN_WINDOW = timedelta(minutes=10)
 _ANYWHERE = "EXECUTOR"
+#: How many pools a refusal names.
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -280,8 +282,7 @@ def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Ex
     if actor is None:
         raise _Unseen("The API key is unknown, expired or revoked.")
     robot = _robot(wanted.project_id, actor)
-    if (wanted.exec_position or _ANYWHERE) != _ANYWHERE:
-        raise CreateError(f"There is no executor named {wanted.exec_position}.")
+    pool = _pool(wanted.exec_position or _ANYWHERE)
     version = None
     if wanted.version is not None:
         version = robot.versions.filter(number=wanted.version).first()
@@ -301,7 +302,20 @@ def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Ex
         version=version,
         idempotency_key=chain,
         trace_id=_trace_of(sid),
+        pool=pool,
     ).execution
+
+
+def _pool(position: str) -> str:
+    """The pool of that name; empty leaves it to the robot. A run waits for any runner there, as for its own."""
+    if position == _ANYWHERE:
+        return ""
+    there = list(Pool.objects.values_list("name", flat=True))
+    if position not in there:
+        # Compared here: no database has lone surrogates, and some take capitals for small letters.
+        names = ", ".join([_ANYWHERE, *there[:_MOST_NAMED]])
+        raise CreateError(f"There is no executor or pool named {position}. There are: {names}.")
+    return position
 
 
 def _robot(project_id: str, actor: Actor) -> Robot:

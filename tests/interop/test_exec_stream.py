@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from accounts.models import ApiKey, User
 from executions.choices import FailureReason, Status
 from executions.lifecycle import Ending
+from executions.models import Pool, Ticket
 from robots.models import Robot
 from spaces.keys import make_key
 from spaces.models import Space
@@ -389,6 +390,48 @@ async def test_progress_goes_on_from_attempt_to_attempt_without_a_gap(
         ).open()
         await rest.rest()
         assert re.findall(rb"\r\nid: (\S+)\r\n", b"".join(rest.chunks)) == ids[at:]
+
+
+POOLED = '# /// script\n# [tool.rpa]\n# pool = "finance"\n# labels = ["sap"]\n# ///\n'
+
+
+@pytest.mark.parametrize(
+    ("position", "pool"),
+    [
+        ("EXECUTOR", "finance"),
+        ("", "finance"),
+        (None, "finance"),
+        ("finance", "finance"),
+        ("default", "default"),
+        ("desk", "desk"),
+    ],
+)
+async def test_a_position_is_a_pool(
+    space: Space, token: str, position: str | None, pool: str
+) -> None:
+    """EXECUTOR, or nothing, is where the robot says. Its labels hold everywhere."""
+    for name in ("finance", "desk"):
+        await Pool.objects.acreate(name=name)
+    robot = await sync_to_async(make_robot)(space, "pooled", POOLED)
+    call, execution = await called(wanted(robot, exec_position=position), token=token)
+    ticket = await Ticket.objects.select_related("lane", "pool").aget(pk=execution.pk)
+    assert (ticket.pool.name, ticket.lane.pool_id) == (pool, ticket.pool_id)
+    assert ticket.lane.labels == "sap"
+    joined = await Call(wanted(robot, exec_position=position), token=token).open()
+    await end(execution, COMPLETED, {"n": 1})
+    assert (await finished(call))["data"] == (await finished(joined))["data"] == {"n": 1}
+    assert await count() == 1
+
+
+async def test_another_attempt_waits_at_the_same_position(space: Space, token: str) -> None:
+    await Pool.objects.acreate(name="desk")
+    robot = await sync_to_async(make_robot)(space, "again", RETRYING)
+    call, first = await called(wanted(robot, exec_position="desk"), token=token)
+    await end(first, FAILED)
+    second = await newest()
+    assert (await Ticket.objects.select_related("pool").aget(pk=second.pk)).pool.name == "desk"
+    await end(second, COMPLETED)
+    assert (await finished(call))["code"] == 0
 
 
 @pytest.mark.parametrize("place", ["x.1", "1.x", ".1", "1.", "0.1", "1234.1", "²."])
