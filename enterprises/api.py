@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
+from accounts.answers import LOCATION, created
 from accounts.filters import SwitchFilter, number_asked
 from accounts.refusals import NotFound
 from accounts.validation import checked
@@ -150,17 +151,19 @@ class EnterpriseViewSet(
         """For the list alone: what a request names by its id is not filtered."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    def _shown(self, enterprise: Enterprise, code: int = status.HTTP_200_OK) -> Response:
+    def _shown(self, enterprise: Enterprise) -> Response:
         actor = actor_of(self.request)
         fresh = shown_to(Enterprise.objects.filter(pk=enterprise.pk), actor).get()
-        return Response(EnterpriseSerializer(fresh).data, status=code)
+        return Response(EnterpriseSerializer(fresh).data)
 
-    @extend_schema(request=NewEnterprise, responses={201: EnterpriseSerializer})
+    @extend_schema(
+        request=NewEnterprise, responses={201: EnterpriseSerializer}, parameters=[LOCATION]
+    )
     def create(self, request: Request) -> Response:
         """Found an enterprise: the caller becomes its officer."""
         given = checked(NewEnterprise(data=request.data))
         made = services.create_enterprise(by=actor_of(request), **given)
-        return self._shown(made, status.HTTP_201_CREATED)
+        return created(self._shown(made).data, "enterprise-detail", made.pk)
 
     @extend_schema(request=EnterpriseChange, responses=EnterpriseSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

@@ -26,6 +26,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
+from accounts.answers import LOCATION
 from accounts.filters import SwitchFilter
 from accounts.pagination import size_of_page
 from accounts.validation import checked
@@ -278,7 +279,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     @extend_schema(
         request=NewExecution,
         responses={201: WatchedSerializer, 200: WatchedSerializer},
-        parameters=[_IDEMPOTENCY],
+        parameters=[_IDEMPOTENCY, LOCATION],
     )
     def create(self, request: Request) -> Response:
         """Request a run. Follow it at its `/events/`, its `/stream` or its websocket."""
@@ -341,7 +342,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     @extend_schema(
         request=Rerun,
         responses={201: WatchedSerializer, 200: WatchedSerializer},
-        parameters=[_IDEMPOTENCY],
+        parameters=[_IDEMPOTENCY, LOCATION],
     )
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, uid: UUID) -> Response:

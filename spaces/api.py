@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
+from accounts.answers import LOCATION, created
 from accounts.filters import NumberFilter, SwitchFilter
 from accounts.refusals import NotFound
 from accounts.validation import checked
@@ -161,11 +162,11 @@ class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         """For the list alone: what a request names by its id is not filtered."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    def _shown(self, space: Space, code: int = status.HTTP_200_OK) -> Response:
+    def _shown(self, space: Space) -> Response:
         fresh = shown_to(Space.objects.filter(pk=space.pk), actor_of(self.request)).get()
-        return Response(SpaceSerializer(fresh).data, status=code)
+        return Response(SpaceSerializer(fresh).data)
 
-    @extend_schema(request=NewSpace, responses={201: SpaceSerializer})
+    @extend_schema(request=NewSpace, responses={201: SpaceSerializer}, parameters=[LOCATION])
     def create(self, request: Request) -> Response:
         """Make a space: the caller becomes its owner."""
         given = checked(NewSpace(data=request.data))
@@ -176,7 +177,7 @@ class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
             visible = enterprises_allowing(actor, "enterprise.view")
             enterprise = get_object_or_404(visible, pk=key)
         made = services.create_space(by=actor, enterprise=enterprise, **given)
-        return self._shown(made, status.HTTP_201_CREATED)
+        return created(self._shown(made).data, "space-detail", made.pk)
 
     @extend_schema(request=SpaceChange, responses=SpaceSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

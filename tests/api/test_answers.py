@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 from jsonschema import Draft202012Validator
@@ -27,8 +28,8 @@ from sharing import services as sharing
 from spaces.models import Space, SpaceRole, SpaceUser
 from tests.access.house import House, build_house
 from tests.access.routes import ROUTES
-from tests.access.test_route_walk import address, knock
-from tests.factories import make_execution, make_robot, make_space, owner_of
+from tests.access.test_route_walk import address, contents, knock
+from tests.factories import make_execution, make_robot, make_space, make_user, owner_of
 
 pytestmark = pytest.mark.django_db
 Api = Callable[[User | None], APIClient]
@@ -92,7 +93,8 @@ def house(people: dict[str, User], space: Space) -> House:
     robots.enable_version(resting, None, by=owner)
     sharing.share(robot, by=owner, days=3)
     sharing.switch_off(sharing.share(resting, by=owner), by=owner)
-    joining.invite_user(things.enterprise, people["dora"].uid, InviteRole.MEMBER, by=owner)
+    people["ivy"] = make_user("ivy")
+    joining.invite_user(things.enterprise, people["ivy"].uid, InviteRole.MEMBER, by=owner)
     personal = make_space("Alice's", {owner.user: SpaceRole.OWNER})
     joining.invite_user(personal, people["charlie"].uid, InviteRole.MEMBER, by=owner)
     now = timezone.now()
@@ -178,7 +180,7 @@ def test_what_is_for_one_person_is_described(
         (things.invite.invitee, "api/v1/invites/"),
         (things.invite.invitee, "api/v1/invites/<str:token>/"),
         (people["charlie"], "api/v1/invites/"),
-        (people["dora"], "api/v1/invites/"),
+        (people["ivy"], "api/v1/invites/"),
         (things.application.applicant, "api/v1/applications/"),
         (things.space.creator, "api/v1/spaces/last/"),
         (things.space.creator, "api/v1/enterprises/last/"),
@@ -229,6 +231,38 @@ def test_what_is_repeated_or_known_already_is_described(
         response = client.get(address(pattern, things), headers=known)
         assert response.status_code == 304
         assert description.faults(pattern, "GET", response) == []
+
+
+#: What is made there is read in a list, or by its new owner alone.
+WITHOUT_ADDRESS = {
+    "api/v1/spaces/<int:pk>/members/",
+    "api/v1/spaces/<int:pk>/invites/",
+    "api/v1/spaces/<int:pk>/api-keys/",
+    "api/v1/enterprises/<int:pk>/invites/",
+    "api/v1/robots/(?P<uid>[^/.]+)/versions/",
+}
+
+
+def test_what_was_made_is_at_its_location(house: House, description: Description) -> None:
+    client, without = house.clients["owner"], set()
+    for pattern, method in _deeds():
+        if method != "POST":
+            continue
+        with transaction.atomic():
+            sent = contents(method, pattern, house.things)
+            answer = client.post(address(pattern, house.things), **sent)
+            if answer.status_code == 201 and "Location" in answer:
+                made = answer.json()
+                there = client.get(answer["Location"])
+                assert there.status_code == 200
+                assert there.json() | made == made | there.json(), pattern
+                path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", f"/{pattern}")
+                described = description.paths[path]["post"]["responses"]["201"]
+                assert "Location" in described["headers"]
+            elif answer.status_code == 201:
+                without.add(pattern)
+            transaction.set_rollback(True)
+    assert without == WITHOUT_ADDRESS
 
 
 def test_a_file_in_the_object_storage_is_described(
