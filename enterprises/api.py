@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
-from accounts.answers import LOCATION, created
+from accounts.addresses import LOCATION, ByNumber, created
 from accounts.filters import SwitchFilter, number_asked
 from accounts.refusals import NotFound
 from accounts.validation import checked
@@ -131,9 +131,7 @@ def _restorable(actor: Actor) -> QuerySet[Enterprise]:
     return enterprises_allowing(actor, "enterprise.delete", among=deleted)
 
 
-class EnterpriseViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Enterprise]
-):
+class EnterpriseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ByNumber[Enterprise]):
     """The enterprises that the caller belongs to; all of them for operators."""
 
     serializer_class = EnterpriseSerializer

@@ -26,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
-from accounts.answers import LOCATION
+from accounts.addresses import LOCATION
 from accounts.filters import SwitchFilter
 from accounts.pagination import size_of_page
 from accounts.validation import checked

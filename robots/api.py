@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
-from accounts.answers import LOCATION, created
+from accounts.addresses import LOCATION, created
 from accounts.validation import checked
 from robots import services, uploads
 from robots.models import Robot, RobotVersion

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
-from accounts.answers import LOCATION, created
+from accounts.addresses import LOCATION, created
 from accounts.refusals import NotFound
 from accounts.validation import checked, invalid
 from executions.api import EVENT_PAGES, ExecutionSerializer, event_page

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
-from accounts.answers import LOCATION, created
+from accounts.addresses import LOCATION, ByNumber, created
 from accounts.filters import NumberFilter, SwitchFilter
 from accounts.refusals import NotFound
 from accounts.validation import checked
@@ -139,7 +139,7 @@ def shown_to(spaces: SpaceQuerySet, actor: Actor) -> QuerySet[Any]:
 _ANSWERS = serializers.DictField(child=serializers.BooleanField())
 
 
-class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Space]):
+class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ByNumber[Space]):
     """The spaces of the caller, and of the enterprises that list them to the caller."""
 
     serializer_class = SpaceSerializer

@@ -120,6 +120,17 @@ def test_a_number_has_the_digits_of_ascii(
         assert alice.get(address, {name: unknown}).json()["results"] == []
 
 
+def test_an_address_has_the_digits_of_ascii(
+    api: Api, people: dict[str, User], space: Space
+) -> None:
+    alice = api(people["alice"])
+    for kind, key in (("spaces", space.pk), ("enterprises", space.enterprise_id)):
+        arabic = str(key).translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
+        assert alice.get(f"/api/v1/{kind}/{key}/").status_code == 200
+        for wrong in (arabic, f"+{key}", f" {key}", f"{key}_0", "9" * 30, "x"):
+            problem_of(alice.get(f"/api/v1/{kind}/{wrong}/"), 404, "not_found")
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", "cj0xJnA9eA==", "cD0xMDAwMDAwMDAwMDAwMDAwMDAwMDA="])
 def test_a_bad_cursor_is_a_problem(
     api: Api, people: dict[str, User], execution: Execution, cursor: str
