@@ -29,8 +29,10 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.exit(f"Configuration: {error}")
     except (OperationalError, ProgrammingError) as error:
-        # Most often it is not there, or not migrated: the doctor tells which.
-        sys.exit(f"The database refused: {error}. Look at: manage.py doctor")
+        from rpa_platform.schema import remedy_of_refusal
+
+        # Most often it is not migrated, or not there.
+        sys.exit(f"The database refused: {error}. {remedy_of_refusal()}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """What holds for every request: how it is read, that a session was used, who needs a second factor first."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 from django.shortcuts import redirect
+from django.utils.http import escape_leading_slashes
 from django.utils.translation import gettext as _
 
 from accounts import sessions
@@ -38,6 +41,23 @@ def read_as_utf8(get_response: _Next) -> _Next:
         return get_response(request)
 
     return middleware
+
+
+class FinishAddress(CommonMiddleware):
+    """An address without its last slash is the one with it: who only reads is sent there by a 301.
+
+    Clients repeat what was sent to a 301 as a GET, and lose it. After a 308 they send it again.
+    """
+
+    def get_full_path_with_slash(self, request: HttpRequest) -> str:
+        """Also in debug mode, where Django's own raises for what has a body, because that would be lost."""
+        return escape_leading_slashes(request.get_full_path(force_append_slash=True))
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> Any:
+        answer = super().process_response(request, response)
+        if answer is not response and request.method not in ("GET", "HEAD"):
+            answer.status_code = HTTPStatus.PERMANENT_REDIRECT
+        return answer
 
 
 def note_session(get_response: _Next) -> _Next:

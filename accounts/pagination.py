@@ -1,13 +1,17 @@
 """How lists are cut into pages: by key, so that page 10,000 costs what page 1 costs."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from django.db.models import Model, QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
+
+from accounts.validation import invalid
 
 M = TypeVar("M", bound=Model)
 
@@ -59,12 +63,20 @@ def _cut(
 
 
 class NewestFirst(CursorPagination):
-    """Keyset pages by primary key, newest first. `?limit=` is 1 to 200, 50 unless told; follow `next`."""
+    """Keyset pages by primary key, newest first. `?limit=` is 1 to 200, 50 unless told, 200 if larger."""
 
     ordering = "-id"
     page_size = 50
     page_size_query_param = "limit"
+    page_size_query_description = "1 to 200, 50 unless given; a larger one counts as 200."
     max_page_size = 200
+
+    def get_page_size(self, request: Request) -> int:
+        """What `?limit=` asks for, at most `max_page_size`; Invalid for what is no limit."""
+        asked = request.query_params.get("limit", "")
+        if _is_number(asked) and int(asked) > self.max_page_size:
+            return self.max_page_size
+        return size_of_page(asked, most=self.max_page_size, unless_given=self.page_size)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """A page of a queryset or of a listing."""
@@ -76,7 +88,7 @@ class NewestFirst(CursorPagination):
             queryset,
             before=None if back else position,
             after=position if back else None,
-            size=self.get_page_size(request) or self.page_size,
+            size=self.get_page_size(request),
         )
         return self._cut.items
 
@@ -85,6 +97,15 @@ class NewestFirst(CursorPagination):
 
     def get_previous_link(self) -> str | None:
         return self._link(self._cut.items[0].pk, reverse=True) if self._cut.newer else None
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """How OpenAPI 3.1 says what a list is: REST framework's own is of 3.0, where null was said otherwise."""
+        address = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": address, "previous": address, "results": schema},
+        }
 
     def _link(self, position: int, *, reverse: bool) -> str:
         return str(self.encode_cursor(Cursor(offset=0, reverse=reverse, position=position)))
@@ -95,6 +116,20 @@ class NewestFirst(CursorPagination):
         if cursor is not None and cursor.position is not None and key_of(cursor.position) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
+
+
+def size_of_page(limit: str, *, most: int, unless_given: int) -> int:
+    """How many of a list a request wants, by its `?limit=`: 1 to `most`, or Invalid."""
+    if limit == "":
+        return unless_given
+    if not _is_number(limit) or int(limit) > most:
+        raise invalid("limit", _("It must be a whole number from 1 to %(most)d.") % {"most": most})
+    return int(limit)
+
+
+def _is_number(text: str) -> bool:
+    """Without leading zeros, in ASCII, and not so long that reading it took a while."""
+    return re.fullmatch("[1-9][0-9]{0,17}", text) is not None
 
 
 @dataclass(frozen=True)

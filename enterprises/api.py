@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import django_filters
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
@@ -13,6 +14,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
+from accounts.addresses import LOCATION, ByNumber, created
+from accounts.filters import SwitchFilter, number_asked
 from accounts.refusals import NotFound
 from accounts.validation import checked
 from enterprises import services
@@ -104,46 +107,59 @@ def shown_to(enterprises: QuerySet[Enterprise], actor: Actor) -> QuerySet[Any]:
     )
 
 
-class EnterpriseViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Enterprise]
-):
+class EnterprisesAsked(django_filters.FilterSet):
+    """Which enterprises: those that I see, or those that I may restore."""
+
+    deleted = SwitchFilter(help_text="Those that I may restore instead.")
+
+    class Meta:
+        model = Enterprise
+        fields: list[str] = []
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        actor = actor_of(self.request)
+        deleted = self.form.cleaned_data["deleted"]
+        return shown_to(
+            services.restorable_enterprises(actor) if deleted else _visible(actor), actor
+        )
+
+
+def _visible(actor: Actor) -> QuerySet[Enterprise]:
+    return enterprises_allowing(actor, "enterprise.view")
+
+
+class EnterpriseViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ByNumber[Enterprise]):
     """The enterprises that the caller belongs to; all of them for operators."""
 
     serializer_class = EnterpriseSerializer
     queryset = Enterprise.objects.none()
+    filterset_class = EnterprisesAsked
 
     def get_queryset(self) -> QuerySet[Any]:
+        if self.action == "list":
+            return Enterprise.objects.none()  # its filters say which
         actor = actor_of(self.request)
-        hidden = self.action == "restore" or (
-            self.action == "list" and self.request.query_params.get("deleted") == "true"
-        )
-        if hidden:
-            found = services.restorable_enterprises(actor)
-        else:
-            found = enterprises_allowing(actor, "enterprise.view")
+        hidden = self.action == "restore"
+        found = services.restorable_enterprises(actor) if hidden else _visible(actor)
         return shown_to(found, actor)
 
-    @extend_schema(
-        parameters=[
-            OpenApiParameter(
-                "deleted", type=bool, description="`true`: those that you may restore instead."
-            )
-        ]
-    )
-    def list(self, request: Request) -> Response:
-        return super().list(request)
+    def filter_queryset(self, queryset: Any) -> Any:
+        """For the list alone: what a request names by its id is not filtered."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    def _shown(self, enterprise: Enterprise, code: int = status.HTTP_200_OK) -> Response:
+    def _shown(self, enterprise: Enterprise) -> Response:
         actor = actor_of(self.request)
         fresh = shown_to(Enterprise.objects.filter(pk=enterprise.pk), actor).get()
-        return Response(EnterpriseSerializer(fresh).data, status=code)
+        return Response(EnterpriseSerializer(fresh).data)
 
-    @extend_schema(request=NewEnterprise, responses={201: EnterpriseSerializer})
+    @extend_schema(
+        request=NewEnterprise, responses={201: EnterpriseSerializer}, parameters=[LOCATION]
+    )
     def create(self, request: Request) -> Response:
         """Found an enterprise: the caller becomes its officer."""
         given = checked(NewEnterprise(data=request.data))
         made = services.create_enterprise(by=actor_of(request), **given)
-        return self._shown(made, status.HTTP_201_CREATED)
+        return created(self._shown(made).data, "enterprise-detail", made.pk)
 
     @extend_schema(request=EnterpriseChange, responses=EnterpriseSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -221,9 +237,9 @@ class EnterpriseViewSet(
         enterprise = self.get_object()
         require_in_enterprise(actor_of(request), "member.list", enterprise=enterprise)
         members: QuerySet[Any] = enterprise.members.select_related("user")
-        role = request.query_params.get("role", "")
-        if role:
-            members = members.filter(role=role) if role in ("1", "2", "3") else members.none()
+        role = number_asked(request, "role")
+        if role is not None:
+            members = members.filter(role=role)
         page: Any = self.paginate_queryset(members)
         return self.get_paginated_response(EnterpriseMemberSerializer(page, many=True).data)
 
@@ -235,7 +251,7 @@ class EnterpriseMemberViewSet(GenericViewSet[Any]):
     serializer_class = EnterpriseMemberSerializer
 
     def get_queryset(self) -> QuerySet[Enterprise]:
-        return enterprises_allowing(actor_of(self.request), "enterprise.view")
+        return _visible(actor_of(self.request))
 
     @extend_schema(request=NewEnterpriseRole, responses=EnterpriseMemberSerializer)
     def partial_update(self, request: Request, pk: int, member: str) -> Response:

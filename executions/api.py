@@ -1,7 +1,6 @@
 """Executions over REST: request, look, follow by page, cancel, run again, fetch what was left."""
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,13 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control, patch_vary_headers
-from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    inline_serializer,
+)
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -24,10 +27,12 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
-from accounts.refusals import Invalid
+from accounts.addresses import LOCATION
+from accounts.filters import SwitchFilter
+from accounts.pagination import size_of_page
 from accounts.validation import checked
 from executions import services
-from executions.choices import Origin, Status
+from executions.choices import FailureReason, Origin, PendingReason, Status
 from executions.events import Head, head_of, read_page
 from executions.history import History, keys_of
 from executions.live import Cursor
@@ -55,6 +60,12 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     requested_by = serializers.CharField(source="requested_by.username", read_only=True)
     rerun_of = serializers.UUIDField(source="rerun_of.uid", read_only=True, allow_null=True)
     params = serializers.SerializerMethodField(help_text="Passwords are masked.")
+    pending_reason = serializers.ChoiceField(
+        PendingReason.choices, read_only=True, allow_blank=True, help_text="Empty unless it waits."
+    )
+    failure_reason = serializers.ChoiceField(
+        FailureReason.choices, read_only=True, allow_blank=True, help_text="Empty unless it failed."
+    )
 
     class Meta:
         model = Execution
@@ -202,9 +213,7 @@ class ExecutionFilter(django_filters.FilterSet):
     robot = django_filters.UUIDFilter(field_name="robot__uid")
     requested_after = MomentFilter(field_name="requested_at", lookup_expr="gte")
     requested_before = MomentFilter(field_name="requested_at", lookup_expr="lt")
-    mine = django_filters.BooleanFilter(
-        field_name="requested_by", help_text="Only those I requested."
-    )
+    mine = SwitchFilter(field_name="requested_by", help_text="Only those I requested.")
 
     class Meta:
         model = Execution
@@ -229,7 +238,7 @@ class ExecutionFilter(django_filters.FilterSet):
         )
 
 
-EVENT_PAGE = inline_serializer(
+_EVENT_PAGE = inline_serializer(
     "EventPage",
     {
         "events": serializers.ListField(child=serializers.DictField()),
@@ -240,6 +249,11 @@ EVENT_PAGE = inline_serializer(
         "closed": serializers.BooleanField(),
     },
 )
+#: What `event_page` answers, for the description.
+EVENT_PAGES: Any = {
+    200: _EVENT_PAGE,
+    304: OpenApiResponse(description="The page is the one whose `ETag` came in `If-None-Match`."),
+}
 
 
 class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Execution]):
@@ -267,7 +281,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
     @extend_schema(
         request=NewExecution,
         responses={201: WatchedSerializer, 200: WatchedSerializer},
-        parameters=[_IDEMPOTENCY],
+        parameters=[_IDEMPOTENCY, LOCATION],
     )
     def create(self, request: Request) -> Response:
         """Request a run. Follow it at its `/events/`, its `/stream` or its websocket."""
@@ -327,7 +341,11 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             status=status.HTTP_200_OK if ended else status.HTTP_202_ACCEPTED,
         )
 
-    @extend_schema(request=Rerun, responses={201: WatchedSerializer}, parameters=[_IDEMPOTENCY])
+    @extend_schema(
+        request=Rerun,
+        responses={201: WatchedSerializer, 200: WatchedSerializer},
+        parameters=[_IDEMPOTENCY, LOCATION],
+    )
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, uid: UUID) -> Response:
         """Request what ran again: the same version, with the same parameters or with others."""
@@ -347,7 +365,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
             OpenApiParameter("after", description="The cursor: the last sequence number you have."),
             OpenApiParameter("limit", type=int, description=f"1 to {_MAX_EVENTS} events."),
         ],
-        responses=EVENT_PAGE,
+        responses=EVENT_PAGES,
         filters=False,
     )
     @action(detail=True, pagination_class=None)
@@ -370,7 +388,7 @@ class ExecutionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Generic
 
 def event_page(execution_id: int, request: Request) -> HttpResponseBase:
     cursor = Cursor.parse(request.query_params.get("after", ""))
-    count = _limit(request.query_params.get("limit", ""))
+    count = size_of_page(request.query_params.get("limit", ""), most=_MAX_EVENTS, unless_given=200)
     head = head_of(execution_id)
     etag = f'"{head.epoch}-{head.dropped_seq}-{head.last_seq}-{head.closed:d}-{cursor}-{count}"'
     known = get_conditional_response(request, etag=etag)
@@ -409,12 +427,3 @@ def _cacheable(answer: HttpResponseBase, etag: str, head: Head) -> HttpResponseB
     )
     patch_vary_headers(answer, ["Authorization", "Cookie"])
     return answer
-
-
-def _limit(text: str) -> int:
-    if text == "":
-        return 200
-    if re.fullmatch("[1-9][0-9]{0,3}", text) is None or int(text) > _MAX_EVENTS:
-        message = _("It must be a whole number from 1 to %(most)d.") % {"most": _MAX_EVENTS}
-        raise Invalid(message, details={"errors": [{"where": "limit", "message": message}]})
-    return int(text)

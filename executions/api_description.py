@@ -2,6 +2,8 @@
 
 from typing import Any
 
+#: What an answer may leave out, although only the platform writes it: here, where no version is enabled.
+_LEFT_OUT = {"Robot": "parameters", "SharedRobot": "parameters"}
 _RUN = "/api/v1/executions/{uid}"
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _PROBLEM = {
@@ -58,7 +60,10 @@ def describe_all(result: dict[str, Any], **_of_generator: Any) -> dict[str, Any]
             "get": _operation(
                 "executions_artifacts_download",
                 "One file that the run has left.",
-                {"200": _content("application/octet-stream", "The file, of its own type.")},
+                {
+                    "200": _content("application/octet-stream", "The file, of its own type."),
+                    "302": {"description": "The file is at `Location`, in the object storage."},
+                },
                 _id("artifact"),
             )
         },
@@ -69,7 +74,20 @@ def describe_all(result: dict[str, Any], **_of_generator: Any) -> dict[str, Any]
     for operations in result["paths"].values():
         for operation in operations.values():
             operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
-    return result
+    for name, member in _LEFT_OUT.items():
+        components["schemas"][name]["required"].remove(member)
+    described: dict[str, Any] = _without_choices_of_anything(result)
+    return described
+
+
+def _without_choices_of_anything(node: Any) -> Any:
+    """`oneOf` what takes everything and null says that null is wrong, since both take it."""
+    if isinstance(node, list):
+        return [_without_choices_of_anything(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {name: each for name, each in node.items() if name != "oneOf" or {} not in each}
+    return {name: _without_choices_of_anything(each) for name, each in kept.items()}
 
 
 def _operation(

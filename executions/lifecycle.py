@@ -72,7 +72,9 @@ class Request:
     #: Seconds until it may start.
     delay: float = 0.0
     attempt: int = 1
-    #: Where it waits; None is where its version says.
+    #: In place of the pool that its version names.
+    pool: str = ""
+    #: In place of the lane of that pool and the labels of its version.
     lane: Lane | None = None
 
 
@@ -81,7 +83,7 @@ def enqueue(execution: Execution, request: Request) -> Head:
     now = clock.now()
     manifest = request.manifest
     ready_at = now + timedelta(seconds=request.delay) if request.delay else None
-    lane = request.lane or tickets.lane_of(manifest.pool, manifest.labels)
+    lane = request.lane or tickets.lane_of(request.pool or manifest.pool, manifest.labels)
     with writing():
         execution.save(force_insert=True)
         head = _open_stream(execution, request.attempt)

@@ -17,7 +17,7 @@ from executions.models import Execution
 BEAT_SECONDS = 15.0
 #: How long a reader whose access was taken away may go on.
 _RECHECK_SECONDS = 30.0
-_CURSOR = re.compile(r"(?:(\d{1,9}):)?(\d{1,9})")
+_CURSOR = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,9})")
 
 
 @dataclass(frozen=True)

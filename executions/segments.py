@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Sequence
 from functools import lru_cache
 
-from executions.frames import Frame
+from executions.frames import Frame, one_line
 from executions.models import ExecutionSegment
 from resources.storage import objects
 
@@ -52,7 +52,8 @@ def read(execution_id: int, *, after: int, size: int, count: int) -> list[Frame]
 def _member(key: str, first_seq: int, offset: int, length: int) -> tuple[Frame, ...]:
     # Objects never change, and a key is never used twice.
     packed = objects().read_range(key, offset, length)
-    lines = gzip.decompress(packed).decode().split("\n")[:-1]
+    # What was sealed before frames were one line for every reader is made so here.
+    lines = one_line(gzip.decompress(packed).decode()).split("\n")[:-1]
     parts = (line.partition("\t") for line in lines)
     return tuple(
         Frame(first_seq + index, kind, text) for index, (kind, _, text) in enumerate(parts)

@@ -63,18 +63,19 @@ def request_execution(
     trace_id: str = "",
     rerun_of: Execution | None = None,
     priority: int = 0,
+    pool: str = "",
 ) -> Requested:
     """Queue one run of `robot`. The engine hears of it only once it is committed.
 
     The version is pinned now. `idempotency_key` (per user) makes a repeated request return the run
     of the first one; with other contents it raises KeyReused. Another `priority` than 0 takes the
-    permission to give one.
+    permission to give one. `pool` comes in place of the one that the version names.
     """
     _require_run(robot, by)
     if priority:
         require(by, "execution.set_priority", space=robot.space)
         _check_priority(priority)
-    digest = _digest_of(robot, version, params, task, timeout_seconds)
+    digest = _digest_of(robot, version, params, task, timeout_seconds, *([pool] if pool else []))
     key = _checked_key(idempotency_key)
     earlier = _earlier(by, key, digest)
     if earlier is not None:
@@ -101,9 +102,10 @@ def request_execution(
     )
     try:
         with writing():
-            lifecycle.enqueue(execution, lifecycle.Request(manifest, priority=priority))
+            wanted = lifecycle.Request(manifest, priority=priority, pool=pool)
+            lifecycle.enqueue(execution, wanted)
             _require_still_there(robot)
-            transaction.on_commit(partial(engine.wake, manifest.pool or DEFAULT_POOL))
+            transaction.on_commit(partial(engine.wake, pool or manifest.pool or DEFAULT_POOL))
     except IntegrityError:
         # Two requests with one key raced, and the constraint let one of them in.
         earlier = _earlier(by, key, digest)

@@ -21,7 +21,7 @@ class ExecRequest(BaseModel):
     exec_position: str | None = "EXECUTOR"
     params: dict[Any, Any] | None = None
     #: Ours: events before the final answer, as `Accept: text/event-stream; progress=1` asks for too.
-    progress: bool = False
+    progress: bool | None = False
 
 
 class Unprocessable(Exception):

@@ -36,9 +36,10 @@ from audit.recording import attempt
 from audit.scenes import Scene, scene
 from executions import services
 from executions.choices import Origin, Status
+from executions.frames import one_line
 from executions.lifecycle import WrongMoment
 from executions.live import Beat, Cursor, Delivery, End, Reset, follow
-from executions.models import Execution
+from executions.models import Execution, Pool
 from executions.streams import streaming
 from executions.wire import as_sse
 from interop.exec_request import ExecRequest, Unprocessable, Unreadable, read_request
@@ -58,6 +59,8 @@ MAX_LINE = 128 * 1024
 #: How long after its end a run is still joined by a repeated `sid`.
 JOIN_WINDOW = timedelta(minutes=10)
 _ANYWHERE = "EXECUTOR"
+#: How many pools a refusal names.
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _english() -> translation.override:
     return translation.override("en")
 
 
+@csrf_exempt
 def ping(request: HttpRequest) -> HttpResponse:
     if request.method != "GET":
         return _not_allowed("GET")
@@ -128,7 +132,9 @@ async def execute(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     except Invalid as error:
         fault = {"type": "value_error", "loc": ["header", "Last-Event-ID"], "msg": str(error)}
         return _json({"detail": [fault]}, HTTPStatus.UNPROCESSABLE_ENTITY)
-    progress = wanted.progress or "progress=1" in request.headers.get("Accept", "").replace(" ", "")
+    progress = bool(wanted.progress) or "progress=1" in request.headers.get("Accept", "").replace(
+        " ", ""
+    )
     return _event_stream(
         _stream(wanted, authorization or "", place, scene_of(request), progress=progress)
     )
@@ -181,6 +187,11 @@ async def _stream(
     except Exception:
         logger.exception("exec %s of execution %s", sid, execution.pk)
         yield _final(Answer(UNKNOWN, "Unknown error"), sid)
+
+
+def _trace_of(sid: str) -> str:
+    """What is kept of a sid, by which its run is found again: no database has lone surrogates."""
+    return sid.encode("utf-8", "replace").decode()[:128]
 
 
 def _new_sid() -> str:
@@ -276,8 +287,7 @@ def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Ex
     if actor is None:
         raise _Unseen("The API key is unknown, expired or revoked.")
     robot = _robot(wanted.project_id, actor)
-    if (wanted.exec_position or _ANYWHERE) != _ANYWHERE:
-        raise CreateError(f"There is no executor named {wanted.exec_position}.")
+    pool = _pool(wanted.exec_position or _ANYWHERE)
     version = None
     if wanted.version is not None:
         version = robot.versions.filter(number=wanted.version).first()
@@ -296,8 +306,21 @@ def _found_or_requested(wanted: ExecRequest, sid: str, authorization: str) -> Ex
         params=wanted.params,
         version=version,
         idempotency_key=chain,
-        trace_id=sid,
+        trace_id=_trace_of(sid),
+        pool=pool,
     ).execution
+
+
+def _pool(position: str) -> str:
+    """The pool of that name; empty leaves it to the robot. A run waits for any runner there, as for its own."""
+    if position == _ANYWHERE:
+        return ""
+    there = list(Pool.objects.values_list("name", flat=True))
+    if position not in there:
+        # Compared here: no database has lone surrogates, and some take capitals for small letters.
+        names = ", ".join([_ANYWHERE, *there[:_MOST_NAMED]])
+        raise CreateError(f"There is no executor or pool named {position}. There are: {names}.")
+    return position
 
 
 def _robot(project_id: str, actor: Actor) -> Robot:
@@ -314,7 +337,7 @@ def _robot(project_id: str, actor: Actor) -> Robot:
 def _earlier(wanted: ExecRequest, user: User) -> Execution | None:
     """The newest run of this very request. The nodes of one workflow share a sid: it alone is no name."""
     prefix = f"{_fingerprint(wanted)}:"
-    mine = Execution.objects.filter(requested_by=user, trace_id=(wanted.sid or "")[:128])
+    mine = Execution.objects.filter(requested_by=user, trace_id=_trace_of(wanted.sid or ""))
     return mine.filter(idempotency_key__startswith=prefix).order_by("-pk").first()
 
 
@@ -383,7 +406,4 @@ def _final(answer: Answer, sid: str) -> bytes:
 
 def _one_line(value: dict[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # Some readers split lines at these characters, which JSON allows inside a string.
-    for character in "\u2028\u2029\u0085":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "replace")
+    return one_line(text).encode("utf-8", "replace")

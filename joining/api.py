@@ -16,6 +16,7 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
+from accounts.filters import number_asked
 from accounts.refusals import NotFound
 from accounts.tables import as_csv
 from accounts.validation import checked
@@ -24,7 +25,7 @@ from enterprises.access import enterprises_allowing, require_in_enterprise
 from enterprises.models import Enterprise
 from joining import services
 from joining.batch import invite_all, require_may_invite
-from joining.models import Application, ApplicationStatus, Invite, InviteRole, InviteStatus, key_in
+from joining.models import Application, Invite, InviteRole, InviteStatus, key_in
 from joining.search import search_users
 from joining.seats import seats_of
 from joining.tables import read_accounts
@@ -38,8 +39,15 @@ _STATUS = OpenApiParameter("status", type=int, description="Only those of this s
 
 class InviteSerializer(serializers.ModelSerializer[Invite]):
     id = serializers.CharField(source="token", read_only=True, help_text="What a link has as well.")
-    space_name = serializers.CharField(source="space.name", read_only=True)
-    enterprise_name = serializers.CharField(source="enterprise.name", read_only=True)
+    space_name = serializers.CharField(
+        source="space.name", read_only=True, allow_null=True, help_text="Of an enterprise: null."
+    )
+    enterprise_name = serializers.CharField(
+        source="enterprise.name",
+        read_only=True,
+        allow_null=True,
+        help_text="Of a personal space: null.",
+    )
     invitee = serializers.CharField(source="invitee_id", read_only=True)
     invitee_name = serializers.CharField(source="invitee.username", read_only=True)
     inviter_name = serializers.CharField(source="inviter.username", read_only=True)
@@ -170,9 +178,9 @@ class SpaceMembers(InASpace):
         space: Space = self.place()
         require(actor_of(request), "member.list", space=space)
         members: QuerySet[SpaceUser] = space.members.select_related("user")
-        role = request.query_params.get("role", "")
-        if role:
-            members = members.filter(role=role) if role in ("1", "2", "3") else members.none()
+        role = number_asked(request, "role")
+        if role is not None:
+            members = members.filter(role=role)
         page: Any = self.paginate_queryset(members)
         return self.get_paginated_response(SpaceMemberSerializer(page, many=True).data)
 
@@ -467,17 +475,13 @@ def _living(enterprise: Enterprise) -> QuerySet[Space]:
 
 
 def _in_state(invites: Any, request: Request) -> Any:
-    wanted = request.query_params.get("status", "")
-    if wanted == "":
+    wanted = number_asked(request, "status")
+    if wanted is None:
         return invites
-    known = {str(each.value) for each in InviteStatus}
-    return invites.in_state(int(wanted)) if wanted in known else invites.none()
+    return invites.in_state(wanted) if wanted in InviteStatus.values else invites.none()
 
 
 def _of_status(found: QuerySet[Application], request: Request) -> QuerySet[Application]:
     found = found.select_related("space", "applicant")
-    wanted = request.query_params.get("status", "")
-    if wanted == "":
-        return found
-    known = {str(each.value) for each in ApplicationStatus}
-    return found.filter(status=wanted) if wanted in known else found.none()
+    wanted = number_asked(request, "status")
+    return found if wanted is None else found.filter(status=wanted)

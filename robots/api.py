@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
+from accounts.addresses import LOCATION, created
 from accounts.validation import checked
 from robots import services, uploads
 from robots.models import Robot, RobotVersion
@@ -171,7 +172,7 @@ class RobotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         visible = Robot.objects.visible_to(actor_of(self.request))
         return visible.select_related("space__enterprise", "enabled_version")
 
-    @extend_schema(request=NewRobot, responses={201: RobotSerializer})
+    @extend_schema(request=NewRobot, responses={201: RobotSerializer}, parameters=[LOCATION])
     def create(self, request: Request) -> Response:
         given = checked(NewRobot(data=request.data))
         actor = actor_of(request)
@@ -180,7 +181,7 @@ class RobotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         robot = services.create_robot(
             space=space, name=given["name"], description=given["description"], by=actor
         )
-        return Response(RobotSerializer(robot).data, status=status.HTTP_201_CREATED)
+        return created(RobotSerializer(robot).data, "api-robot-detail", robot.uid)
 
     @extend_schema(request=RobotChange, responses=RobotSerializer)
     def partial_update(self, request: Request, uid: str) -> Response:

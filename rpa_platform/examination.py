@@ -15,7 +15,6 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from accounts.encryption import is_readable
@@ -24,6 +23,7 @@ from executions.choices import Status
 from executions.models import DEFAULT_POOL, Execution, ExecutionEvent, Runner
 from executions.runner.context import RunnerContext
 from executions.sandbox import SandboxUnavailable
+from rpa_platform.schema import pending_migrations
 from spaces.access import missing_permissions, unknown_permissions
 
 _OLDEST = {"mariadb": (10, 11), "mysql": (8, 4)}
@@ -110,8 +110,7 @@ def _database() -> Seen:
 
 
 def _migrations() -> Seen:
-    executor = MigrationExecutor(connection)
-    behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    behind = pending_migrations()
     if behind:
         yield Level.FAILURE, f"{len(behind)} are not applied.", "Run: manage.py migrate"
     else:

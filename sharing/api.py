@@ -7,16 +7,17 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, serializers, status
+from rest_framework import mixins, serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import actor_of
+from accounts.addresses import LOCATION, created
 from accounts.refusals import NotFound
 from accounts.validation import checked, invalid
-from executions.api import EVENT_PAGE, ExecutionSerializer, event_page
+from executions.api import EVENT_PAGES, ExecutionSerializer, event_page
 from executions.models import Execution
 from robots.api import ParametersField
 from robots.models import Robot
@@ -104,7 +105,7 @@ class Shares(mixins.ListModelMixin, GenericViewSet[Share]):
             return Share.objects.none()
         return Share.objects.ours().filter(sharer=actor.user)
 
-    @extend_schema(request=NewShare, responses={201: ShareSerializer})
+    @extend_schema(request=NewShare, responses={201: ShareSerializer}, parameters=[LOCATION])
     def create(self, request: Request) -> Response:
         """Share one robot or one execution: whoever has the key may read it."""
         given = checked(NewShare(data=request.data))
@@ -119,7 +120,7 @@ class Shares(mixins.ListModelMixin, GenericViewSet[Share]):
             runs = Execution.objects.visible_to(actor).select_related("space__enterprise")
             what = get_object_or_404(runs, uid=given["execution"])
         made = services.share(what, by=actor, days=given.get("days"))
-        return Response(ShareSerializer(made).data, status=status.HTTP_201_CREATED)
+        return created(ShareSerializer(made).data, "share", made.share_key)
 
     @extend_schema(request=None)
     def off(self, request: Request, key: str) -> Response:
@@ -158,7 +159,7 @@ class Shared(GenericViewSet[Share]):
             OpenApiParameter("after", description="The cursor: the last sequence number you have."),
             OpenApiParameter("limit", type=int, description="1 to 1000 events."),
         ],
-        responses=EVENT_PAGE,
+        responses=EVENT_PAGES,
     )
     def events(self, request: Request, key: str) -> HttpResponseBase:
         """A page of the events of a shared execution."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import django_filters
-from django import forms
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -15,6 +14,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actors import Actor, actor_of
+from accounts.addresses import LOCATION, ByNumber, created
+from accounts.filters import NumberFilter, SwitchFilter
 from accounts.refusals import NotFound
 from accounts.validation import checked
 from enterprises.access import enterprises_allowing, permissions_in_enterprise
@@ -86,14 +87,8 @@ class NewSpaceRole(serializers.Serializer[Any]):
     role = serializers.ChoiceField(SpaceRole.choices, help_text="2 admin, 3 member.")
 
 
-class NumberFilter(django_filters.Filter):
-    field_class = forms.IntegerField
-
-
-class SpaceFilter(django_filters.Filter):
+class SpaceFilter(NumberFilter):
     """`?space=ID` of a list. One that may not be seen gives the empty list that an absent one gives."""
-
-    field_class = forms.IntegerField
 
     def __init__(self) -> None:
         super().__init__(field_name="space__id")
@@ -103,11 +98,11 @@ class SpacesAsked(django_filters.FilterSet):
     """Which spaces: mine, unless all of an enterprise, or those that I may restore, are asked for."""
 
     enterprise = NumberFilter(help_text="Only those of this enterprise.")
-    personal = django_filters.BooleanFilter(help_text="Only personal ones, or only others.")
-    all = django_filters.BooleanFilter(
+    personal = SwitchFilter(help_text="Only personal ones, or only others.")
+    all = SwitchFilter(
         help_text="With `enterprise`: those that I am not in as well, where my role lists them."
     )
-    deleted = django_filters.BooleanFilter(help_text="Those that I may restore instead.")
+    deleted = SwitchFilter(help_text="Those that I may restore instead.")
 
     class Meta:
         model = Space
@@ -144,7 +139,7 @@ def shown_to(spaces: SpaceQuerySet, actor: Actor) -> QuerySet[Any]:
 _ANSWERS = serializers.DictField(child=serializers.BooleanField())
 
 
-class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Space]):
+class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ByNumber[Space]):
     """The spaces of the caller, and of the enterprises that list them to the caller."""
 
     serializer_class = SpaceSerializer
@@ -167,11 +162,11 @@ class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         """For the list alone: what a request names by its id is not filtered."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    def _shown(self, space: Space, code: int = status.HTTP_200_OK) -> Response:
+    def _shown(self, space: Space) -> Response:
         fresh = shown_to(Space.objects.filter(pk=space.pk), actor_of(self.request)).get()
-        return Response(SpaceSerializer(fresh).data, status=code)
+        return Response(SpaceSerializer(fresh).data)
 
-    @extend_schema(request=NewSpace, responses={201: SpaceSerializer})
+    @extend_schema(request=NewSpace, responses={201: SpaceSerializer}, parameters=[LOCATION])
     def create(self, request: Request) -> Response:
         """Make a space: the caller becomes its owner."""
         given = checked(NewSpace(data=request.data))
@@ -182,7 +177,7 @@ class SpaceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
             visible = enterprises_allowing(actor, "enterprise.view")
             enterprise = get_object_or_404(visible, pk=key)
         made = services.create_space(by=actor, enterprise=enterprise, **given)
-        return self._shown(made, status.HTTP_201_CREATED)
+        return created(self._shown(made).data, "space-detail", made.pk)
 
     @extend_schema(request=SpaceChange, responses=SpaceSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

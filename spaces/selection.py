@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 
 from accounts.actors import Actor
 from accounts.models import User
+from accounts.pagination import key_of
 from spaces.access import spaces_allowing
 from spaces.models import Space
 
@@ -34,7 +35,8 @@ def chosen_space(actor: Actor, name: str, *, permission: str) -> Space:
     """The space with that id or name, or the only one in which `actor` may do `permission`."""
     spaces = spaces_allowing(actor, permission).select_related("enterprise").order_by("pk")
     if name:
-        found = list(spaces.filter(pk=int(name)) if name.isdigit() else spaces.filter(name=name))
+        key = key_of(name)
+        found = list(spaces.filter(name=name) if key is None else spaces.filter(pk=key))
         if not found:
             raise CommandError(f"{actor.user} has no space named {name} for this.")
     else:

@@ -90,7 +90,9 @@ def test_after_a_restore_a_cursor_of_before_starts_again(
     assert (known["reset"], [each["seq"] for each in known["events"]]) == (False, [2])
 
 
-@pytest.mark.parametrize("after", ["-1", "x", "1.5", "1:", ":1", "1:2:3", "1e3", "9" * 30, "٣x"])
+@pytest.mark.parametrize(
+    "after", ["-1", "x", "1.5", "1:", ":1", "1:2:3", "1e3", "9" * 30, "٣", "1:٣", "٣:1"]
+)
 def test_another_cursor_is_refused(
     api: Api, people: dict[str, User], path: str, after: str
 ) -> None:
@@ -210,6 +212,27 @@ def test_server_sent_events_are_the_same_stream(
     wanted = get(api(people["alice"]), path, after=2)["events"]
     assert [json.loads(each["data"]) for each in fields[:-1]] == wanted
     assert json.loads(fields[-1]["data"]) == {"status": "COMPLETED", "last_seq": 6}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_reader_splits_an_event(api: Api, people: dict[str, User], execution: Execution) -> None:
+    """Whatever a robot prints: some split lines as Python does, at more than CR and LF."""
+    printed = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
+    append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, [printed])])
+    lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=printed))
+    client, path = api(people["alice"]), f"/api/v1/executions/{execution.uid}"
+    response = client.get(f"{path}/stream")
+
+    async def read() -> bytes:
+        whole = b"".join([chunk async for chunk in response.streaming_content])
+        hub().close()
+        return whole
+
+    whole = async_to_sync(read)().decode()
+    assert whole.splitlines() == whole.split("\n")[:-1]
+    data = [json.loads(line[6:]) for line in whole.splitlines() if line.startswith("data: ")]
+    assert data[:-1] == get(client, f"{path}/events/")["events"]
+    assert data[1]["data"]["lines"] == [printed]
 
 
 @pytest.mark.parametrize("door", ["stream", "log/"])

@@ -397,7 +397,9 @@ def test_lists_are_filtered(api: Api, people: dict[str, User], robot: Robot, spa
     assert found(status=["CANCELLED", "PENDING"]) == [third, second, first]
     assert found(robot=robot.uid) == [second, first]
     assert found(robot=uuid4()) == []
-    assert found(mine="true") == [third, first]
+    for on, off in (("true", "false"), ("1", "0"), ("True", "")):
+        assert found(mine=on) == [third, first]
+        assert found(mine=off) == [third, second, first]
     assert found(space=space.pk) == [third, second, first]
     assert found(requested_after=second.requested_at.isoformat()) == [third, second]
     assert found(requested_before=second.requested_at.isoformat()) == [first]

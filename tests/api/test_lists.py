@@ -11,7 +11,7 @@ from accounts.models import User
 from executions.models import Artifact, Execution
 from robots.models import Robot
 from spaces.models import Space, SpaceRole
-from tests.api.helpers import pages, problem_of
+from tests.api.helpers import pages, problem_of, wheres
 from tests.factories import make_execution, make_robot, make_space
 
 pytestmark = pytest.mark.django_db
@@ -48,9 +48,9 @@ def test_one_may_walk_back(api: Api, people: dict[str, User], robot: Robot) -> N
 
 
 @pytest.mark.parametrize(
-    ("limit", "rows"), [("1", 1), ("200", 60), ("201", 60), ("0", 50), ("-1", 50), ("x", 50)]
+    ("limit", "rows"), [("1", 1), ("200", 60), ("201", 60), ("9" * 18, 60), ("", 50)]
 )
-def test_a_limit_outside_the_edges_is_brought_inside(
+def test_a_limit_that_is_too_large_counts_as_the_largest(
     api: Api, people: dict[str, User], robot: Robot, limit: str, rows: int
 ) -> None:
     first = make_execution(robot)
@@ -64,6 +64,71 @@ def test_a_limit_outside_the_edges_is_brought_inside(
     }
     Execution.objects.bulk_create(Execution(**fields) for _ in range(59))
     assert len(api(people["alice"]).get(LIST, {"limit": limit}).json()["results"]) == rows
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5", "²", "٣", "007", "9" * 5000])
+@pytest.mark.parametrize("path", ["executions/", "robots/", "spaces/", "enterprises/", "invites/"])
+def test_what_is_no_limit_is_refused(
+    api: Api, people: dict[str, User], robot: Robot, path: str, limit: str
+) -> None:
+    answer = api(people["alice"]).get(f"/api/v1/{path}", {"limit": limit})
+    assert wheres(problem_of(answer, 422, "invalid")) == ["limit"]
+
+
+@pytest.mark.parametrize("value", ["x", "2", "yes", "tru", "\0"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("executions/", "mine"),
+        ("spaces/", "personal"),
+        ("spaces/", "all"),
+        ("spaces/", "deleted"),
+        ("enterprises/", "deleted"),
+    ],
+)
+def test_a_switch_that_is_neither_on_nor_off_is_refused(
+    api: Api, people: dict[str, User], robot: Robot, path: str, name: str, value: str
+) -> None:
+    answer = api(people["alice"]).get(f"/api/v1/{path}", {name: value})
+    assert wheres(problem_of(answer, 400, "invalid")) == [name]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("executions/", "space"),
+        ("robots/", "space"),
+        ("spaces/", "enterprise"),
+        ("spaces/{space}/members/", "role"),
+        ("spaces/{space}/invites/", "status"),
+        ("spaces/{space}/applications/", "status"),
+        ("enterprises/{enterprise}/members/", "role"),
+        ("enterprises/{enterprise}/invites/", "status"),
+        ("applications/", "status"),
+        ("invites/", "status"),
+    ],
+)
+def test_a_number_has_the_digits_of_ascii(
+    api: Api, people: dict[str, User], space: Space, path: str, name: str
+) -> None:
+    alice = api(people["alice"])
+    address = "/api/v1/" + path.format(space=space.pk, enterprise=space.enterprise_id)
+    for value in ("x", "٣", "1_0", "1.0", "+1", "\0", "1" * 5000):
+        body = problem_of(alice.get(address, {name: value}), 400, "invalid")
+        assert wheres(body) == [name]
+    for unknown in ("0", "-1", "9" * 30):
+        assert alice.get(address, {name: unknown}).json()["results"] == []
+
+
+def test_an_address_has_the_digits_of_ascii(
+    api: Api, people: dict[str, User], space: Space
+) -> None:
+    alice = api(people["alice"])
+    for kind, key in (("spaces", space.pk), ("enterprises", space.enterprise_id)):
+        arabic = str(key).translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
+        assert alice.get(f"/api/v1/{kind}/{key}/").status_code == 200
+        for wrong in (arabic, f"+{key}", f" {key}", f"{key}_0", "9" * 30, "x"):
+            problem_of(alice.get(f"/api/v1/{kind}/{wrong}/"), 404, "not_found")
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "cj0xJnA9eA==", "cD0xMDAwMDAwMDAwMDAwMDAwMDAwMDA="])

@@ -52,6 +52,31 @@ def test_what_is_absent_is_a_problem(api: Api, people: dict[str, User]) -> None:
     problem_of(alice.get(f"/api/v1/executions/{uuid4()}/"), 404, "not_found")
 
 
+@pytest.mark.parametrize("debug", [True, False])
+def test_what_is_sent_without_the_last_slash_is_not_lost(
+    api: Api, people: dict[str, User], robot: Robot, settings: Any, debug: bool
+) -> None:
+    """A client that follows a 308 sends the same again; a 301 it would repeat as a GET."""
+    settings.DEBUG = debug
+    alice, body = api(people["alice"]), {"robot": str(robot.uid)}
+    for path, method in (
+        ("executions", "post"),
+        (f"robots/{robot.uid}", "patch"),
+        (f"robots/{robot.uid}", "delete"),
+        ("executions?limit=1", "options"),
+    ):
+        answer = getattr(alice, method)(f"/api/v1/{path}", body)
+        name, _mark, query = path.partition("?")
+        right = f"/api/v1/{name}/" + (f"?{query}" if query else "")
+        assert (answer.status_code, answer["Location"]) == (308, right)
+    for method in ("get", "head"):
+        assert getattr(alice, method)("/api/v1/executions").status_code == 301
+    assert not Execution.objects.exists()
+    made = alice.post("/api/v1/executions", body, follow=True)
+    assert (made.status_code, made.json()["robot"]) == (201, str(robot.uid))
+    assert alice.post("/api/v1/nowhere", body).status_code == 404
+
+
 def test_a_method_that_is_not_there_is_a_problem(
     api: Api, people: dict[str, User], execution: Execution
 ) -> None:

@@ -45,7 +45,14 @@ def test_filters_narrow_the_list(runs: list[Execution]) -> None:
     assert listed("--robot", "greeter", "--status", "PENDING") == [waiting]
     assert listed("--robot", "nobody's") == []
     assert listed("--limit", "1") == [other]
-    assert listed("--limit", "0") == listed("--limit", "-1") == []
+    assert listed("--limit", "0") == []
+    assert len(listed("--limit", "10000")) == 3
+
+
+@pytest.mark.parametrize("limit", ["-1", "-3", "10001", "9" * 23, "-" + "9" * 23])
+def test_a_limit_out_of_bounds_is_refused(runs: list[Execution], limit: str) -> None:
+    with pytest.raises(CommandError, match=rf"--limit {limit} is out of range\. Use 0 to 10000\."):
+        listed(f"--limit={limit}")
 
 
 def test_a_line_of_json_has_the_facts(runs: list[Execution]) -> None:

@@ -77,8 +77,9 @@ def test_the_space_must_be_clear(space: Space, folder: Path, people: dict[str, U
     publish(folder, "--space", "Second")
     publish(folder, "--space", str(space.pk))
     assert {each.space for each in Robot.objects.all()} == {space, second}
-    with pytest.raises(CommandError, match=r"alice has no space named Nowhere for this\."):
-        publish(folder, "--space", "Nowhere")
+    for name in ("Nowhere", "²", "٣"):  # digits to Python, and no id
+        with pytest.raises(CommandError, match=rf"alice has no space named {name} for this\."):
+            publish(folder, "--space", name)
     with pytest.raises(CommandError, match=r"alice has no space named Charlie's for this\."):
         publish(folder, "--space", "Charlie's")
 

@@ -420,6 +420,20 @@ def test_a_run_goes_to_a_runner_of_its_pool_that_has_its_labels(space: Space) ->
     assert claimed(runner(pool=eu, labels=["a", "chromium", "gpu"])) == run
 
 
+def test_who_asks_may_choose_another_pool_than_the_robot(space: Space) -> None:
+    robot = make_robot(space, "picky", said('labels = ["gpu"]'))
+    pool = Pool.objects.create(name="eu")
+    run = make_execution(robot, pool="eu", idempotency_key="k")
+    assert claimed(runner(labels=["gpu"])) is None
+    assert claimed(runner(pool=pool)) is None
+    assert claimed(runner(pool=pool, labels=["gpu"])) == run
+    assert make_execution(robot, pool="eu", idempotency_key="k") == run
+    with pytest.raises(services.KeyReused):
+        make_execution(robot, idempotency_key="k")
+    with pytest.raises(tickets.UnknownPool):
+        make_execution(robot, pool="moon")
+
+
 def test_a_run_that_no_runner_may_take_says_so_until_one_comes(space: Space) -> None:
     run = make_execution(make_robot(space, "picky", said('labels = ["gpu"]')))
     usual = make_execution(make_robot(space, "usual"))

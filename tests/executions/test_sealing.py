@@ -1,5 +1,6 @@
 """Sealing moves events into storage, and no reader can tell."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from executions import claims, clock, events, sealing, segments
+from executions import claims, clock, events, frames, sealing, segments
 from executions.choices import EventKind, Status
 from executions.events import Draft, append, head_of, read_page
 from executions.lifecycle import Ending, finish
@@ -53,6 +54,28 @@ def say(execution: Execution, events: int, *, width: int = 40) -> None:
 
 def rows(execution: Execution) -> int:
     return ExecutionEvent.objects.filter(execution=execution).count()
+
+
+#: All that Python, and other readers of lines, take for the end of one.
+ENDS = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
+
+
+def test_an_event_is_one_line_for_every_reader(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was sealed as it was, before that was so."""
+    append(execution.pk, [Draft(EventKind.LOG, {"stream": "stdout"}, [ENDS, "张" + ENDS])])
+    append(execution.pk, [Draft(EventKind.RESULT, {"value": {ENDS: ENDS * 400}})])
+    texts = everything(execution)
+    assert [each.splitlines() for each in texts] == [[each] for each in texts]
+    assert json.loads(texts[1])["data"]["lines"] == [ENDS, "张" + ENDS]
+    assert json.loads(texts[2])["data"]["value"] == {ENDS: ENDS * 400}
+    monkeypatch.setattr(frames, "_LINE_ENDS", ())
+    assert everything(execution) != texts
+    assert seal(execution.pk) == 3
+    assert rows(execution) == 0
+    monkeypatch.undo()
+    assert everything(execution) == texts
 
 
 def test_every_way_of_reading_gives_the_same_bytes(execution: Execution) -> None:

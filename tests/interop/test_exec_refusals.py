@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from accounts.models import ApiKey, User
-from executions.models import Execution
+from executions.models import Execution, Pool
 from robots.models import Robot
 from spaces.keys import make_key
 from spaces.models import SpaceRole
@@ -77,7 +77,13 @@ def test_params_that_cannot_be_checked_are_a_refusal_too(robot: Robot, token: st
 
 def test_nothing_runs_at_an_unknown_place_or_version(robot: Robot, token: str) -> None:
     project = {"project_id": str(robot.uid)}
-    assert "desk-7" in refusal({**project, "exec_position": "desk-7"}, token)
+    Pool.objects.create(name="finance")
+    for place in ("desk-7", "executor", "Finance", "\ud800", "x" * 10_000):
+        detail = refusal({**project, "exec_position": place}, token)
+        shown = place.encode("utf-8", "replace").decode()
+        assert detail == (
+            f"There is no executor or pool named {shown}. There are: EXECUTOR, default, finance."
+        )
     assert "9" in refusal({**project, "version": 9}, token)
 
 

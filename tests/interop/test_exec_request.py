@@ -66,14 +66,13 @@ def test_ping_says_pong(client: Client) -> None:
     [
         ("ping", "POST", "GET"),
         ("ping", "HEAD", "GET"),
+        ("ping", "DELETE", "GET"),
         ("exec", "GET", "POST"),
         ("exec", "DELETE", "POST"),
     ],
 )
-def test_other_methods_are_not_allowed(
-    client: Client, path: str, method: str, allowed: str
-) -> None:
-    response = client.generic(method, f"/rpa/v1/{path}")
+def test_other_methods_are_not_allowed(path: str, method: str, allowed: str) -> None:
+    response = Client(enforce_csrf_checks=True).generic(method, f"/rpa/v1/{path}")
     assert (response.status_code, response["Allow"]) == (405, allowed)
     assert response["Content-Type"] == "application/json"
     if method != "HEAD":
@@ -118,6 +117,12 @@ def test_a_malformed_body_is_refused_to_the_byte(db: None, body: bytes, details:
     assert call.status == 422
     assert call.headers["content-type"] == "application/json"
     assert text_of(call) == '{"detail":[' + ",".join(details) + "]}"
+
+
+def test_null_is_as_good_as_nothing(transactional_db: None) -> None:
+    optional = ("sid", "version", "phone_number", "exec_position", "params", "progress")
+    call = send({"project_id": "p", **dict.fromkeys(optional)}, token="x")
+    assert answer_of(call)["code"] == 55001
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from django.db import OperationalError
 from accounts.models import ApiKey, User
 from executions.choices import FailureReason, Status
 from executions.lifecycle import Ending
+from executions.models import Pool, Ticket
 from robots.models import Robot
 from spaces.keys import make_key
 from spaces.models import Space
@@ -258,6 +259,33 @@ async def test_who_asks_gets_the_events_before_the_answer(
     assert final(b"data: " + found[-1]["data"].encode())["data"] == {"n": 1}
 
 
+async def test_a_sid_that_no_text_can_hold_names_a_call_as_well(robot: Robot, token: str) -> None:
+    call, execution = await called(wanted(robot, sid="a\ud800b"), token=token)
+    again = await Call(wanted(robot, sid="a\ud800b"), token=token).open()
+    await end(execution, COMPLETED, {"n": 1})
+    for each in (call, again):
+        assert await finished(each) == {
+            "code": 0,
+            "message": "Success",
+            "sid": "a?b",
+            "data": {"n": 1},
+        }
+    assert execution.trace_id == "a?b"
+    assert await count() == 1
+
+
+async def test_no_reader_splits_a_line_of_it(robot: Robot, token: str) -> None:
+    """Whatever a robot prints: some split lines as Python does, at more than CR and LF."""
+    printed = "a\v\f\x1c\x1d\x1e\x85\u2028\u2029z"
+    call, execution = await called(wanted(robot, progress=True), token=token)
+    await say(execution, printed)
+    await end(execution, COMPLETED, {printed: printed})
+    whole = (await call.rest()).decode()
+    assert whole.splitlines() == whole.split("\r\n")[:-1]
+    assert json.loads(blocks(call)[1]["data"])["data"]["lines"] == [printed]
+    assert json.loads(blocks(call)[-1]["data"])["data"] == {printed: printed}
+
+
 async def test_a_reconnect_gets_what_it_missed(robot: Robot, token: str) -> None:
     body = wanted(robot, progress=True)
     call, execution = await called(body, token=token)
@@ -377,6 +405,48 @@ async def test_progress_goes_on_from_attempt_to_attempt_without_a_gap(
         ).open()
         await rest.rest()
         assert re.findall(rb"\r\nid: (\S+)\r\n", b"".join(rest.chunks)) == ids[at:]
+
+
+POOLED = '# /// script\n# [tool.rpa]\n# pool = "finance"\n# labels = ["sap"]\n# ///\n'
+
+
+@pytest.mark.parametrize(
+    ("position", "pool"),
+    [
+        ("EXECUTOR", "finance"),
+        ("", "finance"),
+        (None, "finance"),
+        ("finance", "finance"),
+        ("default", "default"),
+        ("desk", "desk"),
+    ],
+)
+async def test_a_position_is_a_pool(
+    space: Space, token: str, position: str | None, pool: str
+) -> None:
+    """EXECUTOR, or nothing, is where the robot says. Its labels hold everywhere."""
+    for name in ("finance", "desk"):
+        await Pool.objects.acreate(name=name)
+    robot = await sync_to_async(make_robot)(space, "pooled", POOLED)
+    call, execution = await called(wanted(robot, exec_position=position), token=token)
+    ticket = await Ticket.objects.select_related("lane", "pool").aget(pk=execution.pk)
+    assert (ticket.pool.name, ticket.lane.pool_id) == (pool, ticket.pool_id)
+    assert ticket.lane.labels == "sap"
+    joined = await Call(wanted(robot, exec_position=position), token=token).open()
+    await end(execution, COMPLETED, {"n": 1})
+    assert (await finished(call))["data"] == (await finished(joined))["data"] == {"n": 1}
+    assert await count() == 1
+
+
+async def test_another_attempt_waits_at_the_same_position(space: Space, token: str) -> None:
+    await Pool.objects.acreate(name="desk")
+    robot = await sync_to_async(make_robot)(space, "again", RETRYING)
+    call, first = await called(wanted(robot, exec_position="desk"), token=token)
+    await end(first, FAILED)
+    second = await newest()
+    assert (await Ticket.objects.select_related("pool").aget(pk=second.pk)).pool.name == "desk"
+    await end(second, COMPLETED)
+    assert (await finished(call))["code"] == 0
 
 
 @pytest.mark.parametrize("place", ["x.1", "1.x", ".1", "1.", "0.1", "1234.1", "²."])

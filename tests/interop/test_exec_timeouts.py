@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
+from accounts.models import User
+from executions import lifecycle, services
 from executions.choices import Status
+from executions.lifecycle import Ending
+from executions.models import Execution, Runner
 from robots.models import Robot
 from spaces.models import SpacePermission
 from tests.interop.runs import COMPLETED, called, count, end, ended_ago, finished, say, wanted
@@ -22,6 +27,65 @@ async def test_a_timeout_answers_and_cancels(robot: Robot, token: str, settings:
     assert answer == {"code": 55003, "message": "Timeout error", "sid": "s1", "data": None}
     await execution.arefresh_from_db()
     assert execution.status == Status.CANCELLED
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_who_repeats_a_call_that_timed_out_is_told_so_again(
+    robot: Robot, token: str, settings: Any, runs: bool
+) -> None:
+    """Nobody has cancelled the run but the platform, and that is what a caller hears."""
+    settings.RPA_TIMEOUT = 1.2
+    call, execution = await called(wanted(robot), token=token)
+    beside = await Call(wanted(robot), token=token).open()
+    if runs:
+        await claimed(execution)
+    assert (await finished(call))["code"] == 55003
+    if runs:
+        await stopped(execution)
+    assert (await finished(beside))["code"] == 55003
+    await execution.arefresh_from_db()
+    assert execution.status == Status.CANCELLED
+    again = answer_of(await post(wanted(robot), token=token))
+    assert again == {"code": 55003, "message": "Timeout error", "sid": "s1", "data": None}
+    assert await count() == 1
+
+
+@sync_to_async
+def claimed(execution: Execution) -> None:
+    assert lifecycle.claim_next(Runner.objects.create(host="here", pid=1, slots=1)) is not None
+
+
+@sync_to_async
+def stopped(execution: Execution, message: str = "") -> None:
+    lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=message))
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_what_somebody_cancelled_is_cancelled(
+    robot: Robot, token: str, settings: Any, people: dict[str, User], runs: bool
+) -> None:
+    settings.RPA_TIMEOUT = 30
+    call, execution = await called(wanted(robot), token=token)
+    if runs:
+        await claimed(execution)
+    moved = execution.requested_at - timedelta(seconds=60)
+    await Execution.objects.filter(pk=execution.pk).aupdate(requested_at=moved)
+    bob = people["bob"]
+    cancel = sync_to_async(lifecycle.request_cancel)
+    await cancel(execution, by=bob, at=timezone.now())
+    if runs:
+        await stopped(execution, "Cancelled by bob.")
+    assert (await finished(call))["message"] == "Query task error: cancelled"
+    again = answer_of(await post(wanted(robot), token=token))
+    assert (again["code"], again["message"]) == (55002, "Query task error: cancelled")
+
+
+async def test_what_the_platform_ended_for_another_reason_is_cancelled(
+    robot: Robot, token: str
+) -> None:
+    call, execution = await called(wanted(robot), token=token)
+    await sync_to_async(services.abandon_execution)(execution)
+    assert (await finished(call))["code"] == 55002
 
 
 async def test_a_timeout_may_leave_the_run_alone(robot: Robot, token: str, settings: Any) -> None:

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
 
 from accounts.actors import Actor
 from accounts.databases import is_unreachable
@@ -21,6 +20,7 @@ from executions.choices import Origin
 from executions.services import request_execution
 from robots.models import Robot
 from rpa_platform import demonstration
+from rpa_platform.schema import pending_migrations
 from rpa_platform.server import BackpressureServer, check_address
 
 _SAMPLE = "hello"
@@ -99,8 +99,7 @@ class Command(BaseCommand):
         deadline: float | None = None
         while True:
             try:
-                executor = MigrationExecutor(connection)
-                return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+                return bool(pending_migrations())
             except Error as error:
                 connection.close()
                 now = time.monotonic()
