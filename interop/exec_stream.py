@@ -58,6 +58,8 @@ SUCCESS, FAILURE, CREATE_ERROR, QUERY_ERROR, TIMEOUT, UNKNOWN = (
 MAX_LINE = 128 * 1024
 #: How long after its end a run is still joined by a repeated `sid`.
 JOIN_WINDOW = timedelta(minutes=10)
+#: How far the clocks of two servers may be apart: one has taken the request, another has given up.
+_SKEW = timedelta(seconds=1)
 _ANYWHERE = "EXECUTOR"
 #: How many pools a refusal names.
 _MOST_NAMED = 20
@@ -233,7 +235,7 @@ async def _until_end(
         if successor is None:
             break
         attempt, current = attempt + 1, successor
-    yield _final(await _answer_of(current), sid)
+    yield _final(await _answer_of(current, asked_at=execution.requested_at), sid)
 
 
 async def _one_attempt(execution: Execution, attempt: int, watch: _Watch) -> AsyncGenerator[bytes]:
@@ -367,9 +369,11 @@ def _has_ended(execution: Execution) -> bool:
 
 
 @sync_to_async
-def _answer_of(execution: Execution) -> Answer:
+def _answer_of(execution: Execution, *, asked_at: datetime) -> Answer:
     execution.refresh_from_db()
     if execution.status == Status.CANCELLED:
+        if _was_given_up(execution, asked_at):
+            return Answer(TIMEOUT, "Timeout error")
         return Answer(QUERY_ERROR, "Query task error: cancelled")
     if execution.status != Status.COMPLETED:
         with _english():
@@ -379,6 +383,20 @@ def _answer_of(execution: Execution) -> Answer:
     if result is None or isinstance(result, dict):
         return Answer(SUCCESS, "Success", result)
     return Answer(SUCCESS, "Success", {"result": result})
+
+
+def _was_given_up(execution: Execution, asked_at: datetime) -> bool:
+    """Whether nobody has cancelled it but the platform, since its caller had waited for long enough.
+
+    Whoever repeats the call, or waits beside the caller that was the first to give up, is told the same.
+    """
+    at = execution.cancel_requested_at
+    if at is None:  # it had not started, and ended at once
+        by_somebody, at = execution.message.startswith("Cancelled by "), execution.finished_at
+    else:
+        by_somebody = execution.cancel_requested_by_id is not None
+    patience = timedelta(seconds=settings.RPA_TIMEOUT) - _SKEW
+    return not by_somebody and at is not None and at - asked_at >= patience
 
 
 def _progress(delivery: Delivery, epoch: int, attempt: int) -> bytes:
