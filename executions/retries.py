@@ -47,6 +47,7 @@ def successor_of(
     """
     if status != Status.FAILED or reason not in RETRIED:
         return None
+    _hold_robot(execution_id)
     ExecutionStream.objects.select_for_update().filter(pk=execution_id).first()
     known = Execution.objects.select_related("version", "retry", "space", "ticket__lane")
     failed = known.filter(pk=execution_id).first()
@@ -76,6 +77,21 @@ def successor_of(
     )
     delay = min(policy.backoff * 2.0 ** (attempt - 1), _LONGEST_DELAY)
     return Successor(again, manifest, failed.ticket.lane, attempt + 1, delay)
+
+
+def _hold_robot(execution_id: int) -> None:
+    """On MariaDB and MySQL: lock the rows that a successor will refer to before the stream.
+
+    Whoever hides a robot locks it, then its space, then the streams of its runs. Adding the successor with the
+    stream in hand would wait for them as they wait for the stream.
+    """
+    if connection.vendor != "mysql":
+        return
+    run = Execution.objects.filter(pk=execution_id).values_list("robot", "space").first()
+    with connection.cursor() as cursor:
+        for table, key in zip(("robots_robot", "agent_space"), run or (), strict=run is not None):
+            cursor.execute(f"SELECT id FROM {table} WHERE id = %s LOCK IN SHARE MODE", [key])  # noqa: S608 - names of tables
+            cursor.fetchall()
 
 
 def _may_run(failed: Execution) -> bool:

@@ -13,14 +13,17 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actors import Actor
-from executions import lifecycle, reaper, services, tickets
+from executions import lifecycle, reaper, retries, services, tickets
 from executions.choices import TERMINAL, EventKind, FailureReason, Status, TicketState
 from executions.events import Draft, Source, StreamRefused, append, head_of, read_page
 from executions.lifecycle import Ending, WrongMoment
 from executions.models import Execution, ExecutionEvent, Runner, Ticket
+from robots import services as robots
 from robots.models import Robot
+from spaces import services as spaces
+from spaces.models import Space
 from tests.executions.threads import succeed, together
-from tests.factories import make_execution
+from tests.factories import make_execution, make_robot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WRITERS, APPENDS = 4, 150
@@ -318,3 +321,33 @@ def test_a_request_repeated_at_once_with_one_key_is_one_run(robot: Robot) -> Non
     assert len({answer.pk for answer in answers}) == 1
     assert Execution.objects.count() == 1
     assert head_of(answers[0].pk).last_seq == 1
+
+
+@pytest.mark.parametrize("hide", ["robot", "space"])
+def test_a_deletion_waits_for_a_run_that_is_to_be_tried_again(
+    space: Space, hide: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failed run's stream is locked, its successor not added yet: the deletion, begun now, ends after it."""
+    source = "# /// script\n# [tool.rpa]\n# retry = {max_attempts = 3, on = ['error']}\n# ///\n"
+    robot = make_robot(space, source=source)
+    run = make_execution(robot)
+    Execution.objects.filter(pk=run.pk).update(status=Status.RUNNING)
+    answers: list[Any] = []
+
+    def delete() -> None:
+        robots.hide_robot(robot) if hide == "robot" else spaces.hide_space(space)
+
+    deletion = threading.Thread(target=lambda: answers.extend(succeed(delete)))
+    original = retries._may_run
+
+    def begin_deletion(failed: Execution) -> bool:
+        allowed = original(failed)
+        deletion.start()
+        deletion.join(0.5)
+        return allowed
+
+    monkeypatch.setattr(retries, "_may_run", begin_deletion)
+    lifecycle.finish(run.pk, Ending(Status.FAILED, FailureReason.ERROR, "No luck."))
+    deletion.join(60)
+    assert answers == [None]
+    assert Execution.objects.get(retry__failed=run).status == Status.CANCELLED

@@ -206,7 +206,7 @@ def test_the_pages_hold_no_inline_script(lived_in: Robot, browser: Browser) -> N
 
 #: How many queries a page costs: four for the session, its user and the header, the rest for the page.
 QUERIES = {
-    "home": 17,
+    "home": 10,
     "robots": 9,
     "executions": 8,
 }
