@@ -24,13 +24,14 @@ def is_unreachable(error: BaseException | None) -> bool:
 
 def is_away(error: BaseException | None) -> bool:
     """Whether the same may well succeed in a moment: the database is away, or others were in the way."""
-    if is_unreachable(error):
+    if is_unreachable(error) or is_in_the_way(error):
         return True
-    if not isinstance(error, OperationalError):
-        return False
-    if _number(error) in {_LOCK_WAIT, DEADLOCK}:
-        return True
-    return str(error).startswith(_SQLITE)
+    return isinstance(error, OperationalError) and str(error).startswith(_SQLITE)
+
+
+def is_in_the_way(error: BaseException | None) -> bool:
+    """Whether others had locked what was wanted, for too long, or waited for us as we for them."""
+    return isinstance(error, OperationalError) and _number(error) in {_LOCK_WAIT, DEADLOCK}
 
 
 def _number(error: BaseException | None) -> object:

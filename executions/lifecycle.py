@@ -196,7 +196,7 @@ def release(execution: Execution) -> bool:
         ).exclude(runner=None)
         unwanted = claimed.exclude(cancel_requested_at=None).first()
         if unwanted is not None:
-            message = _cancelled_by(unwanted.cancel_requested_by)
+            message = cancelled_by(unwanted.cancel_requested_by)
             finish(unwanted.pk, Ending(Status.CANCELLED, message=message))
             return True
         if not claimed.update(runner=None, pending_reason=PendingReason.QUEUED):
@@ -317,18 +317,19 @@ def request_cancel(execution: Execution, *, by: Any, at: datetime) -> bool:
         if stream.closed or execution.is_terminal:
             raise WrongMoment(_("The execution has already ended."))
         if execution.runner_id is None:
-            finish(execution.pk, Ending(Status.CANCELLED, message=_cancelled_by(by)))
+            finish(execution.pk, Ending(Status.CANCELLED, message=cancelled_by(by)))
             return True
         asked = Execution.objects.filter(pk=execution.pk, cancel_requested_at=None).update(
             cancel_requested_at=at, cancel_requested_by=by
         )
         if asked:
-            note = {"code": "cancel_requested", "message": _cancelled_by(by)}
+            note = {"code": "cancel_requested", "message": cancelled_by(by)}
             append(execution.pk, [Draft(EventKind.NOTICE, note)])
     return False
 
 
-def _cancelled_by(user: Any) -> str:
+def cancelled_by(user: Any) -> str:
+    """What a cancelled run says of itself; nobody is the platform, whose caller waited for long enough."""
     return f"Cancelled by {user}." if user else "Cancelled."
 
 

@@ -9,6 +9,7 @@ import logging
 from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
+from accounts.databases import is_in_the_way
 from executions import clock, lifecycle
 from executions.choices import FailureReason, Status, TicketState
 from executions.events import writing
@@ -16,9 +17,6 @@ from executions.lifecycle import Ending, WrongMoment
 from executions.models import Execution, Runner, Ticket
 
 logger = logging.getLogger(__name__)
-
-#: MariaDB's and MySQL's numbers of: waited for too long; waited for each other.
-_IN_THE_WAY = {1205, 1213}
 
 
 def reap() -> int:
@@ -55,8 +53,7 @@ def settle(execution: Execution, why: str = "Its runner died while it ran.") -> 
             if not lifecycle.is_free(execution.pk):
                 return False
             if execution.cancel_requested_at is not None:
-                by = execution.cancel_requested_by
-                message = f"Cancelled by {by}; its runner had died."
+                message = lifecycle.cancelled_by(execution.cancel_requested_by)
                 lifecycle.finish(execution.pk, Ending(Status.CANCELLED, message=message))
             elif execution.status == Status.PENDING:
                 return lifecycle.release(execution)
@@ -65,13 +62,11 @@ def settle(execution: Execution, why: str = "Its runner died while it ran.") -> 
                 lifecycle.finish(execution.pk, ending)
     except WrongMoment:
         return False  # somebody else was first
-    except InterfaceError:
-        raise
-    except OperationalError as error:
-        if error.args[:1] and error.args[0] in _IN_THE_WAY:
-            logger.warning("Execution %s is settled later: %s", execution.pk, error)
-            return False
-        raise
+    except (InterfaceError, OperationalError) as error:
+        if not is_in_the_way(error):
+            raise
+        logger.warning("Execution %s is settled later: %s", execution.pk, error)
+        return False
     except Exception:
         logger.exception("Execution %s cannot be settled; the next look tries again.", execution.pk)
         return False

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.refusals import Refused
 from executions import engine as engines
 from executions import lifecycle, reaper, tickets
@@ -71,6 +72,20 @@ def fall_silent(own: Runner) -> None:
 def how(run: Execution) -> tuple[str, str]:
     run.refresh_from_db()
     return run.status, run.failure_reason
+
+
+def test_who_wanted_the_end_of_a_run_is_told_also_if_its_runner_died(
+    robot: Robot, people: dict[str, User]
+) -> None:
+    own = runner()
+    runs = {by: running(robot, own) for by in (people["bob"], None)}
+    for by, run in runs.items():
+        assert not lifecycle.request_cancel(run, by=by, at=timezone.now())
+    fall_silent(own)
+    assert reaper.reap() == 2
+    for run, message in zip(runs.values(), ["Cancelled by bob.", "Cancelled."], strict=True):
+        run.refresh_from_db()
+        assert (run.status, run.message) == (Status.CANCELLED, message)
 
 
 def failing(times: int, deed: Callable[..., Any]) -> tuple[Callable[..., Any], threading.Event]:
