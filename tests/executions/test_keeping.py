@@ -19,7 +19,7 @@ from executions import engine as engines
 from executions.choices import Status
 from executions.models import Artifact, Execution, UnclaimedObject
 from executions.runner import artifacts
-from executions.runner.artifacts import keep_artifacts
+from executions.runner.artifacts import Brought, keep_artifacts
 from executions.runner.writer import StreamWriter
 from resources.storage import Patience
 from robots.models import Robot
@@ -46,7 +46,8 @@ def stored(execution: Execution) -> set[str]:
 
 
 def keep(execution: Execution, workspace: Path, writer: StreamWriter) -> None:
-    keep_artifacts(execution, workspace, "output", writer, Patience())
+    nothing = Brought(None, {})
+    keep_artifacts(execution, workspace, "output", nothing, writer, Patience())
     writer.flush()
 
 
