@@ -525,7 +525,7 @@ def test_a_run_is_tried_as_often_as_its_robot_says_and_no_more(space: Space) -> 
     waits = Ticket.objects.get(pk=second.pk).ready_at
     assert waits is not None
     assert timedelta(seconds=8) < waits - timezone.now() <= timedelta(seconds=10)
-    Ticket.objects.update(ready_at=timezone.now())
+    Ticket.objects.update(ready_at=timezone.now() - timedelta(seconds=1))
     Sweeper().sweep()
     assert claimed(own) == second
     third = failed_again(second, FailureReason.ERROR)
