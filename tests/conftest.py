@@ -25,9 +25,12 @@ from tests.flush import make_quick
 LONG = (
     "tests/executions/test_fleet.py",
     "tests/executions/test_soak.py",
+    "tests/browser/test_pages.py",
     "tests/executions/test_processes.py",
     "tests/platform/test_server.py",
-    "tests/browser/test_pages.py",
+    "tests/commands/test_celery.py",
+    "tests/commands/test_migrate.py",
+    "tests/commands/test_runner.py",
     "tests/executions/test_crash.py",
     "tests/executions/test_any_queue.py",
     "tests/executions/test_kill_points.py",

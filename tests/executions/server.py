@@ -21,7 +21,7 @@ from executions.models import Execution
 
 ROOT = Path(__file__).resolve().parents[2]
 UID_BASE = "2700000"
-#: The code was checked once, before all tests; here it would be again for each process, in a third of its start.
+#: The code was checked once, before all tests; here it would be again for each process, in a third of its start. A shell makes none.
 _UNCHECKED = ["--skip-checks"]
 
 
@@ -52,7 +52,7 @@ def database_url() -> str:
 def manage(*arguments: str, **more: Any) -> "subprocess.Popen[str]":
     """`manage.py` in a process of its own, with pipes for its output."""
     return subprocess.Popen(
-        [sys.executable, "manage.py", *arguments, *_UNCHECKED],
+        [sys.executable, "manage.py", *arguments, *([] if arguments[0] == "shell" else _UNCHECKED)],
         cwd=ROOT,
         env=environment(**more),
         stdout=subprocess.PIPE,
