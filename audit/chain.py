@@ -96,8 +96,7 @@ class Link:
 
 def reached() -> int:
     """The number of the last entry: whoever reads up to it finds all that are before it."""
-    head = Head.objects.filter(pk=_HEAD).first()
-    return head.number if head else 0
+    return _end().number
 
 
 def verify(known: Link | None = None) -> Link:
@@ -105,7 +104,7 @@ def verify(known: Link | None = None) -> Link:
 
     `known` is an end that an earlier walk has returned.
     """
-    head = Head.objects.filter(pk=_HEAD).first() or Head()
+    head = _end()
     last = Link(0, BEGINNING)
     for entry in _entries(head.number):
         if entry.number != last.number + 1:
@@ -130,6 +129,11 @@ def verify(known: Link | None = None) -> Link:
     if known is not None and known.number > last.number:
         raise Broken(f"Entry {known.number}, which is known, is missing.")
     return last
+
+
+def _end() -> Head:
+    """The head as it is now; that of a chain which has not begun is at 0."""
+    return Head.objects.filter(pk=_HEAD).first() or Head()
 
 
 def _entries(up_to: int) -> Iterator[Entry]:

@@ -90,13 +90,6 @@ class History:
         """The newest run of each of the robots that has any, by the robot's key."""
         return {run.robot_id: run for run in self._load(sorted(_Reading(self, 1, ()).heads()))}
 
-    def tally(self, most: int) -> Counter[str]:
-        """How many there are of each of the statuses, which must be named; counted up to `most`."""
-        reading = _Reading(self, 1, ())
-        tally = _Tally(most)
-        tally.add(reading, reading.parts())
-        return tally.finished()
-
     def glance(
         self,
         lists: Sequence[tuple[Collection[str], int]],

@@ -88,8 +88,10 @@ def _hold_robot(execution_id: int) -> None:
     if connection.vendor != "mysql":
         return
     run = Execution.objects.filter(pk=execution_id).values_list("robot", "space").first()
+    if run is None:
+        return
     with connection.cursor() as cursor:
-        for table, key in zip(("robots_robot", "agent_space"), run or (), strict=run is not None):
+        for table, key in zip(("robots_robot", "agent_space"), run, strict=True):
             cursor.execute(f"SELECT id FROM {table} WHERE id = %s LOCK IN SHARE MODE", [key])  # noqa: S608 - names of tables
             cursor.fetchall()
 

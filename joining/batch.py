@@ -60,15 +60,16 @@ def invite_all(
     seats = seats_of(place)
     known = _users_named({row.account.casefold() for row in rows if row.account})
     outcomes: list[Outcome] = []
-    full = no_seat(place, seats) if seats.free < 1 else None
+    left = seats.free
+    full = no_seat(place, seats) if left < 1 else None
     for row in rows:
         if full is not None:
             outcomes.append(Outcome(row, full.code, str(full)))
             continue
         outcome = _invite(place, row, known, role, by)
         outcomes.append(outcome)
-        taken = sum(each.code == _INVITED for each in outcomes)
-        if outcome.code == TooManyUsers.code or taken == seats.free:
+        left -= outcome.code == _INVITED
+        if outcome.code == TooManyUsers.code or not left:
             full = no_seat(place, seats)
     return outcomes
 

@@ -38,10 +38,8 @@ def _available(method: Callable[_P, _R]) -> Callable[_P, _R]:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
                 raise FileNotFoundError(str(error)) from error
             raise _unavailable() from error
-        except (
-            BotoCoreError,
-            RetriesExceededError,
-        ) as error:  # the latter: it cut the body, each time
+        # The latter: it cut the body, each time.
+        except (BotoCoreError, RetriesExceededError) as error:
             raise _unavailable() from error
 
     return told

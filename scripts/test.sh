@@ -76,5 +76,6 @@ echo "== tests on SQLite"
 echo "== tests on MariaDB"
 start_mariadb
 RPA_TEST_DATABASE_URL=$database_url .venv/bin/python -m pytest "${spread[@]}" \
-  --ignore tests/executions/test_processes.py tests/executions tests/tenancy tests/interop tests/audit/test_chain.py tests/access/test_permissions.py \
-  tests/access/test_list_prices.py tests/people/test_deeds.py tests/api/test_lists.py tests/commands/test_runner.py
+  --ignore tests/executions/test_processes.py tests/executions tests/tenancy tests/interop \
+  tests/audit/test_chain.py tests/access/test_permissions.py tests/access/test_list_prices.py \
+  tests/people/test_deeds.py tests/api/test_lists.py tests/commands/test_runner.py

@@ -54,8 +54,8 @@ class RunnerHost:
     """Claims and carries out runs in the threads that call `work`, in at most `slots` of them.
 
     Threads of its own beat, look for runs and cancels of other processes, reap, sweep and seal, each for itself: what
-    makes one of them wait delays none of the others. Where they
-    find that a run waits and a slot is idle, they call `wake`, which has another thread call `work`.
+    makes one of them wait delays none of the others. Where they find that a run waits and a slot is idle, they
+    call `wake`, which has another thread call `work`.
     With `only`, it carries out that one execution and leaves all others alone.
     """
 
@@ -204,9 +204,8 @@ class RunnerHost:
     def _register(self) -> None:
         now = clock.measure()
         uid = uuid4()
-        _sign(
-            self._lock_file, uid
-        )  # before anybody knows us: whoever comes after us must know whom to bury
+        # Before anybody knows us: whoever comes after us must know whom to bury.
+        _sign(self._lock_file, uid)
         self.runner = Runner.objects.create(
             uid=uid,
             host=_here(self._context.data_dir),

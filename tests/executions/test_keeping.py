@@ -137,6 +137,15 @@ def idle(space: Space) -> Robot:
     return make_robot(space, source=f"print('{uuid4()}')")
 
 
+def waiting_for_its_package(space: Space, go_away: Callable[..., threading.Event]) -> Execution:
+    """A run whose runner has met a storage that is away."""
+    robot = idle(space)
+    tried = go_away("open")
+    run = make_execution(robot)
+    assert tried.wait(20)
+    return run
+
+
 LEAVES_MUCH = """
 import pathlib
 for number in range(50):
@@ -148,10 +157,7 @@ print("::result 7")
 def test_a_cancel_is_heard_before_the_package_is_there(
     space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event]
 ) -> None:
-    robot = idle(space)
-    tried = go_away("open")
-    run = make_execution(robot)
-    assert tried.wait(20)
+    run = waiting_for_its_package(space, go_away)
     services.cancel_execution(run, by=Actor(run.requested_by))
     assert wait_for_end(run, 10).status == Status.CANCELLED
 
@@ -159,10 +165,7 @@ def test_a_cancel_is_heard_before_the_package_is_there(
 def test_a_stop_is_heard_before_the_package_is_there(
     space: Space, engine: engines.Engine, go_away: Callable[..., threading.Event]
 ) -> None:
-    robot = idle(space)
-    tried = go_away("open")
-    run = make_execution(robot)
-    assert tried.wait(20)
+    run = waiting_for_its_package(space, go_away)
     began = time.monotonic()
     engines.stop()
     assert time.monotonic() - began < 10
